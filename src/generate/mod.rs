@@ -1,0 +1,154 @@
+//! The decoding loop, sampling, stopping, statistics.
+
+use crate::models::{LanguageModel, ModelError};
+use crate::text::{TextError, Tokenizer};
+
+/// Why generation stopped with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Text(#[from] TextError),
+    #[error("the model's output is not a number (NaN or infinite logits) at token {position}; the file may be damaged: try 'crane verify', or --dtype f32")]
+    BadLogits { position: usize },
+    #[error("the prompt is empty; give a prompt")]
+    EmptyPrompt,
+    #[error("the prompt has {needed} tokens and the context holds {limit}; shorten it, raise --ctx-size, or cut it with --overflow middle")]
+    ContextFull { needed: usize, limit: usize },
+}
+
+/// How the next token is chosen. `None` of generation_config.json and flags are already resolved.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct SamplingSettings {
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// 0 switches it off.
+    pub top_k: usize,
+    /// 1 switches it off.
+    pub top_p: f64,
+    /// 0 switches it off.
+    pub min_p: f64,
+    /// 1 switches it off. Over prompt and output, as transformers.
+    pub repeat_penalty: f64,
+    /// How far back the repetition penalty looks; None: all tokens.
+    pub repeat_last_n: Option<usize>,
+    pub presence_penalty: f64,
+    pub frequency_penalty: f64,
+}
+
+impl Default for SamplingSettings {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 50,
+            top_p: 1.0,
+            min_p: 0.0,
+            repeat_penalty: 1.0,
+            repeat_last_n: None,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+        }
+    }
+}
+
+/// What one generation is asked for.
+#[derive(Debug, Clone)]
+pub struct GenerateOptions {
+    pub sampling: SamplingSettings,
+    pub seed: u64,
+    /// None: until the context is full.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the output; not part of it.
+    pub stop: Vec<String>,
+    /// Ids that end the output (empty with --ignore-eos).
+    pub eos_ids: Vec<u32>,
+    /// For each output token, the K best.
+    pub logprobs: Option<usize>,
+}
+
+/// Why the output ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    Stop,
+    Length,
+    Interrupted,
+}
+
+/// An output token's log-probability (natural logarithm, of the model's own distribution before sampling).
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TokenLogprob {
+    pub token: u32,
+    pub logprob: f64,
+    pub top: Vec<TopLogprob>,
+}
+
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TopLogprob {
+    pub token: u32,
+    pub logprob: f64,
+}
+
+/// One step of the output, as it is made.
+#[derive(Debug)]
+pub struct Step<'a> {
+    pub token: u32,
+    /// Text that became final with this token (may be empty).
+    pub text: &'a str,
+    pub logprob: Option<&'a TokenLogprob>,
+}
+
+/// Times of one generation.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub struct Timings {
+    /// From the call to the first token, milliseconds.
+    pub ttft_ms: f64,
+    /// Prompt tokens per second (tokens taken from the cache not counted).
+    pub prefill_tps: f64,
+    /// Output tokens per second after the first.
+    pub decode_tps: f64,
+    /// Prompt tokens that were computed, and those found in the cache.
+    pub prefill_tokens: usize,
+    pub cached_tokens: usize,
+}
+
+/// A finished generation.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// All text, without the stop string or the EOS.
+    pub text: String,
+    /// All sampled ids; an EOS that ended it is not among them.
+    pub tokens: Vec<u32>,
+    pub finish_reason: FinishReason,
+    pub logprobs: Vec<TokenLogprob>,
+    pub timings: Timings,
+}
+
+/// A model with its tokenizer and the tokens in its cache.
+pub struct Engine {
+    pub model: Box<dyn LanguageModel>,
+    pub tokenizer: Tokenizer,
+}
+
+impl Engine {
+    pub fn new(_model: Box<dyn LanguageModel>, _tokenizer: Tokenizer) -> Self {
+        unimplemented!()
+    }
+    /// Generates after `prompt`. The cache is matched by token prefix, so that only what is new is computed.
+    /// `on_step` is called for each token as it is made; returning `false` (a closed pipe, Ctrl-C) ends the
+    /// output as `Interrupted`. `interrupted` is also polled between prefill chunks.
+    pub fn generate(
+        &mut self,
+        _prompt: &[u32],
+        _options: &GenerateOptions,
+        _interrupted: &dyn Fn() -> bool,
+        _on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Output, GenerateError> {
+        unimplemented!()
+    }
+    /// Negative log-likelihood of each token of `ids` but the first, natural logarithm.
+    pub fn score(&mut self, _ids: &[u32]) -> Result<Vec<f64>, GenerateError> {
+        unimplemented!()
+    }
+}

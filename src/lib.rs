@@ -1,0 +1,19 @@
+//! crane runs language, speech and vision models on your own machine.
+//!
+//! The way of the work, module by module:
+//!
+//! what the user typed ([`cli`]) → which files that names ([`hub`]) → tensors ([`weights`])
+//! → a tokenizer and a chat template ([`text`]) → a model ([`models`], built of [`nn`], which
+//! runs on [`kernels`]) → a stream of tokens ([`generate`]).
+//!
+//! Arrows run one way: `cli → generate → models → nn → kernels` and `cli → hub → weights`.
+//! Nothing below `cli` prints, reads the environment or exits.
+
+pub mod cli;
+pub mod generate;
+pub mod hub;
+pub mod kernels;
+pub mod models;
+pub mod nn;
+pub mod text;
+pub mod weights;

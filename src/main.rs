@@ -1,0 +1,3 @@
+//! crane's binary.
+
+fn main() {}
