@@ -257,8 +257,7 @@ impl StreamDecoder<'_> {
     pub fn push(&mut self, id: u32) -> Result<String, TextError> {
         let mut out = String::new();
         if let Some(token) = self.tokenizer.visible(id, true) {
-            self.state
-                .push(self.tokenizer.spelling(), &token, &mut out);
+            self.state.push(self.tokenizer.spelling(), &token, &mut out);
         }
         Ok(out)
     }

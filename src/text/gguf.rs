@@ -85,10 +85,7 @@ impl<'a> GgufVocab<'a> {
             tokens: metadata
                 .strings(&key("tokens"))
                 .ok_or_else(|| missing("tokens"))?,
-            scores: numbers("scores")
-                .iter()
-                .map(|v| number(v) as f32)
-                .collect(),
+            scores: numbers("scores").iter().map(|v| number(v) as f32).collect(),
             token_type: numbers("token_type")
                 .iter()
                 .map(|v| number(v) as i64)
@@ -130,7 +127,11 @@ impl<'a> GgufVocab<'a> {
                 // A merge's first part may start with a space, so the separator is sought after it.
                 let at = line.char_indices().skip(1).find(|(_, c)| *c == ' ');
                 at.and_then(|(i, _)| Some((line.get(..i)?, line.get(i + 1..)?)))
-                    .ok_or_else(|| format!("the merge {line:?} is not two tokens with a space between; {DAMAGED}"))
+                    .ok_or_else(|| {
+                        format!(
+                            "the merge {line:?} is not two tokens with a space between; {DAMAGED}"
+                        )
+                    })
             })
             .collect::<Result<Vec<_>, _>>()?;
         check_merges(&merges, |token| vocab.contains_key(token), "")?;
@@ -203,7 +204,11 @@ impl<'a> GgufVocab<'a> {
         let mut duplicates = HashMap::new();
         let mut eos_ids: Vec<u32> = Vec::new();
         let ends = [self.eos_token_id, self.eot_token_id, self.eom_token_id];
-        eos_ids.extend(ends.into_iter().flatten().filter(|id| self.text_of(Some(*id)).is_some()));
+        eos_ids.extend(
+            ends.into_iter()
+                .flatten()
+                .filter(|id| self.text_of(Some(*id)).is_some()),
+        );
         for (i, &token) in self.tokens.iter().enumerate() {
             let id = i as u32;
             let kind = self.kind(i);
@@ -217,8 +222,8 @@ impl<'a> GgufVocab<'a> {
                 }
                 Kind::Normal | Kind::Byte => {}
             }
-            let ends_a_reply = matches!(kind, Kind::Control | Kind::UserDefined)
-                && END_TOKENS.contains(&token);
+            let ends_a_reply =
+                matches!(kind, Kind::Control | Kind::UserDefined) && END_TOKENS.contains(&token);
             if ends_a_reply && !eos_ids.contains(&id) {
                 eos_ids.push(id);
             }
@@ -229,19 +234,7 @@ impl<'a> GgufVocab<'a> {
         inner.add_tokens(added).map_err(|e| e.to_string())?;
         eos_ids.dedup();
 
-        let mut specials = Specials {
-            bos: self.text_of(self.bos_token_id),
-            eos: self.text_of(self.eos_token_id),
-            ..Specials::default()
-        };
-        for (name, id) in [
-            ("unk_token", self.unknown_token_id),
-            ("pad_token", self.padding_token_id),
-        ] {
-            if let Some(text) = self.text_of(id) {
-                specials.others.insert(name.into(), text);
-            }
-        }
+        let specials = self.specials();
         let affix = Affix::Ids {
             before: only_if(self.add_bos_token.unwrap_or(add_bos), self.bos_token_id),
             after: only_if(self.add_eos_token.unwrap_or(false), self.eos_token_id),
@@ -256,6 +249,24 @@ impl<'a> GgufVocab<'a> {
             unused,
             duplicates,
         })
+    }
+
+    /// The tokens with a role.
+    pub(super) fn specials(&self) -> Specials {
+        let mut specials = Specials {
+            bos: self.text_of(self.bos_token_id),
+            eos: self.text_of(self.eos_token_id),
+            ..Specials::default()
+        };
+        for (name, id) in [
+            ("unk_token", self.unknown_token_id),
+            ("pad_token", self.padding_token_id),
+        ] {
+            if let Some(text) = self.text_of(id) {
+                specials.others.insert(name.into(), text);
+            }
+        }
+        specials
     }
 
     fn vocab(&self) -> Result<Vocab, String> {

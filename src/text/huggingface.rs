@@ -67,11 +67,15 @@ pub(super) fn from_files(
     let json: Value = serde_json::from_slice(&bytes)
         .map_err(|e| fail(format!("is not valid JSON ({e}); {AGAIN}")))?;
     check(&json).map_err(&fail)?;
-    let spelling = Spelling::from_json(json.get("decoder").unwrap_or(&Value::Null)).map_err(&fail)?;
+    let spelling =
+        Spelling::from_json(json.get("decoder").unwrap_or(&Value::Null)).map_err(&fail)?;
     drop(json);
 
-    let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
-        .map_err(|e| fail(format!("is not a tokenizer that crane can read ({e}); {AGAIN}")))?;
+    let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| {
+        fail(format!(
+            "is not a tokenizer that crane can read ({e}); {AGAIN}"
+        ))
+    })?;
     // Padding and truncation belong to training; a prompt must come through whole.
     inner.with_padding(None);
     inner
@@ -84,7 +88,9 @@ pub(super) fn from_files(
     };
     let mut specials = Specials::default();
     specials.read(&config);
-    if let Some(map) = read_json_if_present(&tokenizer_json.with_file_name("special_tokens_map.json"))? {
+    if let Some(map) =
+        read_json_if_present(&tokenizer_json.with_file_name("special_tokens_map.json"))?
+    {
         specials.read(&map);
     }
     add_tokens(&mut inner, &config, &specials).map_err(&fail)?;
@@ -144,7 +150,9 @@ fn add_tokens(
     specials: &Specials,
 ) -> Result<(), String> {
     let mut listed: Vec<(u64, AddedToken)> = Vec::new();
-    let entries = config.get("added_tokens_decoder").and_then(Value::as_object);
+    let entries = config
+        .get("added_tokens_decoder")
+        .and_then(Value::as_object);
     for (id, entry) in entries.into_iter().flatten() {
         let (Ok(id), Some(text)) = (id.parse(), token_text(entry)) else {
             continue;
@@ -164,14 +172,20 @@ fn add_tokens(
     let mut tokens: Vec<AddedToken> = listed
         .into_iter()
         .map(|(_, token)| token)
-        .filter(|token| !known.values().any(|k| k == token && k.special == token.special))
+        .filter(|token| {
+            !known
+                .values()
+                .any(|k| k == token && k.special == token.special)
+        })
         .collect();
     // A token with a role is special even where only its role says so.
-    let extra = config.get("additional_special_tokens").and_then(Value::as_array);
+    let extra = config
+        .get("additional_special_tokens")
+        .and_then(Value::as_array);
     let roles = specials.iter().map(|(_, text)| text.to_string());
     for text in roles.chain(extra.into_iter().flatten().filter_map(token_text)) {
-        let listed = known.values().any(|k| k.content == text)
-            || tokens.iter().any(|t| t.content == text);
+        let listed =
+            known.values().any(|k| k.content == text) || tokens.iter().any(|t| t.content == text);
         if !listed && inner.token_to_id(&text).is_some() {
             tokens.push(AddedToken::from(text, true).normalized(false));
         }

@@ -116,10 +116,9 @@ impl Pre {
                 split(r"[0-9][0-9][0-9]")?,
                 bytes(false),
             ])),
-            Splits::Regex(regex) => PreTokenizerWrapper::Sequence(Sequence::new(vec![
-                split(regex)?,
-                bytes(false),
-            ])),
+            Splits::Regex(regex) => {
+                PreTokenizerWrapper::Sequence(Sequence::new(vec![split(regex)?, bytes(false)]))
+            }
         })
     }
 }
