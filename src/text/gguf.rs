@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tokenizers::models::bpe::{Merges, Vocab, BPE};
+use tokenizers::models::bpe::{BpeBuilder, Merges, Vocab, BPE};
 use tokenizers::normalizers::{Prepend, Replace, Sequence};
 use tokenizers::{AddedToken, NormalizerWrapper};
 
@@ -126,24 +126,16 @@ impl<'a> GgufVocab<'a> {
             .map(|line| {
                 // A merge's first part may start with a space, so the separator is sought after it.
                 let at = line.char_indices().skip(1).find(|(_, c)| *c == ' ');
-                at.and_then(|(i, _)| Some((line.get(..i)?, line.get(i + 1..)?)))
-                    .ok_or_else(|| {
-                        format!(
-                            "the merge {line:?} is not two tokens with a space between; {DAMAGED}"
-                        )
-                    })
+                at.and_then(|(i, _)| {
+                    Some((line.get(..i)?.to_string(), line.get(i + 1..)?.to_string()))
+                })
+                .ok_or_else(|| {
+                    format!("the merge {line:?} is not two tokens with a space between; {DAMAGED}")
+                })
             })
-            .collect::<Result<Vec<_>, _>>()?;
-        check_merges(&merges, |token| vocab.contains_key(token), "")?;
-        let merges: Merges = merges
-            .into_iter()
-            .map(|(a, b)| (a.to_string(), b.to_string()))
-            .collect();
-        let bpe = BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .ignore_merges(pre.ignore_merges)
-            .build()
-            .map_err(|e| e.to_string())?;
+            .collect::<Result<Merges, _>>()?;
+        let builder = BPE::builder().ignore_merges(pre.ignore_merges);
+        let bpe = build_bpe(builder, vocab, merges, "")?;
         let mut inner = tokenizers::Tokenizer::new(bpe);
         inner
             .with_normalizer(pre.normalizer())
@@ -168,14 +160,11 @@ impl<'a> GgufVocab<'a> {
             .collect();
         let merges = sentencepiece::merges(&pieces, &vocab)?;
         let byte_fallback = vocab.contains_key("<0x00>");
-        let mut builder = BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .fuse_unk(true)
-            .byte_fallback(byte_fallback);
+        let mut builder = BPE::builder().fuse_unk(true).byte_fallback(byte_fallback);
         if let Some(unknown) = self.text_of(self.unknown_token_id.or(Some(0))) {
             builder = builder.unk_token(unknown);
         }
-        let bpe = builder.build().map_err(|e| e.to_string())?;
+        let bpe = build_bpe(builder, vocab, merges, "")?;
         let mut inner = tokenizers::Tokenizer::new(bpe);
         let prefix = self.add_space_prefix.unwrap_or(true);
         let mut steps = Vec::new();
@@ -314,22 +303,27 @@ fn number(value: &Value) -> f64 {
     }
 }
 
-/// Every merge must join two known tokens into a known one; `prefix` is what the second part loses.
-pub(super) fn check_merges(
-    merges: &[(&str, &str)],
-    known: impl Fn(&str) -> bool,
+/// The BPE of a vocabulary. `prefix` is what a second part loses when it is joined (`continuing_subword_prefix`).
+///
+/// `tokenizers` reports a merge of unknown tokens, but takes for granted that no union is longer than the longest
+/// token; that is seen to first.
+pub(super) fn build_bpe(
+    builder: BpeBuilder,
+    vocab: Vocab,
+    merges: Merges,
     prefix: &str,
-) -> Result<(), String> {
-    let mut joined = String::new();
-    for (a, b) in merges {
-        joined.clear();
-        joined.push_str(a);
-        joined.push_str(b.strip_prefix(prefix).unwrap_or(b));
-        if let Some(token) = [*a, *b, joined.as_str()].into_iter().find(|t| !known(t)) {
+) -> Result<BPE, String> {
+    let longest = vocab.keys().map(String::len).max().unwrap_or(0);
+    for (a, b) in &merges {
+        let joined = b.strip_prefix(prefix).map(|b| a.len() + b.len());
+        if joined.is_none_or(|length| length > longest) {
             return Err(format!(
-                "the merge of {a:?} and {b:?} needs the token {token:?}, which the vocabulary lacks; {DAMAGED}"
+                "the merge of {a:?} and {b:?} gives no token of the vocabulary; {DAMAGED}"
             ));
         }
     }
-    Ok(())
+    builder
+        .vocab_and_merges(vocab, merges)
+        .build()
+        .map_err(|e| format!("the merges do not fit the vocabulary ({e}); {DAMAGED}"))
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::detokenize::Spelling;
-use super::gguf::check_merges;
+use super::pipeline;
 use super::special::{eos_token_ids, token_text, Specials};
 use super::tokenizer::Affix;
 use super::{TextError, Tokenizer};
@@ -64,18 +64,9 @@ pub(super) fn from_files(
     let file = tokenizer_json.display().to_string();
     let fail = |reason: String| TextError::tokenizer(file.clone(), reason);
     let bytes = std::fs::read(tokenizer_json).map_err(|e| fail(format!("cannot be read: {e}")))?;
-    let json: Value = serde_json::from_slice(&bytes)
-        .map_err(|e| fail(format!("is not valid JSON ({e}); {AGAIN}")))?;
-    check(&json).map_err(&fail)?;
-    let spelling =
-        Spelling::from_json(json.get("decoder").unwrap_or(&Value::Null)).map_err(&fail)?;
-    drop(json);
-
-    let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| {
-        fail(format!(
-            "is not a tokenizer that crane can read ({e}); {AGAIN}"
-        ))
-    })?;
+    let mut inner = pipeline::read(&bytes).map_err(&fail)?;
+    let decoder = serde_json::to_value(inner.get_decoder()).map_err(|e| fail(e.to_string()))?;
+    let spelling = Spelling::from_json(&decoder).map_err(&fail)?;
     // Padding and truncation belong to training; a prompt must come through whole.
     inner.with_padding(None);
     inner
@@ -107,40 +98,6 @@ pub(super) fn from_files(
         unused: Default::default(),
         duplicates: Default::default(),
     })
-}
-
-/// What `tokenizers` would answer with a panic or an unclear message.
-fn check(json: &Value) -> Result<(), String> {
-    let model = json
-        .get("model")
-        .filter(|m| m.is_object())
-        .ok_or_else(|| format!("has no \"model\": it is not a tokenizer; {AGAIN}"))?;
-    let prefix = model
-        .get("continuing_subword_prefix")
-        .and_then(Value::as_str)
-        .unwrap_or("");
-    let (Some(vocab), Some(merges)) = (
-        model.get("vocab").and_then(Value::as_object),
-        model.get("merges").and_then(Value::as_array),
-    ) else {
-        return Ok(());
-    };
-    let pairs = merges
-        .iter()
-        .filter(|merge| !merge.as_str().is_some_and(|m| m.starts_with("#version")))
-        .map(|merge| {
-            let pair = match merge {
-                Value::String(line) => line.split_once(' '),
-                Value::Array(parts) => match parts.as_slice() {
-                    [a, b] => a.as_str().zip(b.as_str()),
-                    _ => None,
-                },
-                _ => None,
-            };
-            pair.ok_or_else(|| format!("the merge {merge} is not two tokens; {AGAIN}"))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    check_merges(&pairs, |token| vocab.contains_key(token), prefix)
 }
 
 /// Tokens that tokenizer_config.json knows and tokenizer.json does not, or describes otherwise.

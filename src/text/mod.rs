@@ -7,6 +7,7 @@
 mod detokenize;
 mod gguf;
 mod huggingface;
+mod pipeline;
 mod pre;
 mod sentencepiece;
 mod special;
