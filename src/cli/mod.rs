@@ -1,1 +1,3 @@
 //! What a user types and sees.
+
+pub mod show;

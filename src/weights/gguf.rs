@@ -306,13 +306,15 @@ impl<'a> Cursor<'a> {
             10 => Value::Unsigned(u64::from_le_bytes(self.array(key)?)),
             11 => Value::Signed(i64::from_le_bytes(self.array(key)?)),
             12 => Value::Float(f64::from_le_bytes(self.array(key)?)),
-            other => return Err(WeightsError::corrupt(
-                self.file,
-                format!(
+            other => {
+                return Err(WeightsError::corrupt(
+                    self.file,
+                    format!(
                     "metadata key '{key}' has the unknown value type {other} at byte {}; {REMEDY}",
                     self.pos
                 ),
-            )),
+                ))
+            }
         })
     }
 
