@@ -1,0 +1,4 @@
+//! What a user would check, one binary for all files.
+
+mod weights;
+mod weights_faults;
