@@ -20,7 +20,11 @@ fn fixtures() -> PathBuf {
 /// The goldens of all cases, with the model each belongs to.
 fn cases() -> Vec<(PathBuf, Value)> {
     let mut cases = Vec::new();
-    for entry in std::fs::read_dir(fixtures()).unwrap() {
+    let folders = [fixtures(), fixtures().join("gguf")];
+    let files = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    for entry in files {
         let golden = entry.unwrap().path();
         if golden.extension().is_none_or(|e| e != "json") {
             continue;
@@ -110,7 +114,11 @@ fn logits_equal_transformers() {
             for token in &tokens {
                 last = model.forward(&[*token]).unwrap().to_vec1().unwrap();
             }
-            close(&last, &floats(&prompt["logits"]), &format!("{what}, cached"));
+            close(
+                &last,
+                &floats(&prompt["logits"]),
+                &format!("{what}, cached"),
+            );
 
             if let Some(expected) = prompt["logits_all"].as_array() {
                 model.truncate(0);
@@ -142,7 +150,10 @@ fn greedy_continuations_equal_transformers() {
             {
                 assert_eq!(u64::from(mine.token), theirs["token"].as_u64().unwrap());
                 let difference = mine.logprob - theirs["logprob"].as_f64().unwrap();
-                assert!(difference.abs() < 1e-4, "{what}: log-probability {difference}");
+                assert!(
+                    difference.abs() < 1e-4,
+                    "{what}: log-probability {difference}"
+                );
             }
             if let Some(penalised) = prompt.get("greedy_repetition_penalty") {
                 let expected = ids(&penalised["ids"]);
