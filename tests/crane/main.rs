@@ -1,0 +1,3 @@
+//! One test binary for everything that a user would check.
+
+mod text;
