@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 
@@ -190,6 +191,15 @@ fn environment() -> Result<Environment<'static>, Error> {
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     env.add_filter("tojson", json::tojson);
+    // Jinja2 goes by Python's protocols: a string and a dict are sequences, None cannot be iterated over.
+    env.add_test("sequence", |v: &Value| {
+        let kind = v.kind();
+        matches!(
+            kind,
+            ValueKind::String | ValueKind::Map | ValueKind::Seq | ValueKind::Undefined
+        )
+    });
+    env.add_test("iterable", |v: &Value| !v.is_none() && v.try_iter().is_ok());
     env.add_function(
         "raise_exception",
         |message: String| -> Result<Value, Error> {
