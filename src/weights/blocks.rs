@@ -206,7 +206,7 @@ impl<T: Plain> QuantizedType for MappedBlocks<T> {
     fn embedding(&self, ids: &[u32], rows: usize, hidden: usize) -> Result<CpuStorage> {
         let per_row = hidden / T::BLCK_SIZE;
         let blocks = self.blocks();
-        if hidden % T::BLCK_SIZE != 0 || blocks.len() != rows * per_row {
+        if !hidden.is_multiple_of(T::BLCK_SIZE) || blocks.len() != rows * per_row {
             bail!("{} blocks are no table of {rows} x {hidden}", blocks.len());
         }
         let mut out = vec![0f32; ids.len() * hidden];

@@ -24,7 +24,7 @@ impl<'a> Source<'a> {
         let Some(ggml) = format.ggml() else {
             bail!("numbers of type {} cannot be computed with", format.name());
         };
-        if numbers % ggml.block_size() != 0
+        if !numbers.is_multiple_of(ggml.block_size())
             || (numbers / ggml.block_size()).checked_mul(ggml.type_size()) != Some(bytes.len())
         {
             bail!(
