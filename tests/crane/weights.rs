@@ -259,7 +259,15 @@ fn safetensors_open_single_and_sharded_whatever_the_alignment() {
     write("model-00001-of-00002.safetensors", &a).unwrap();
     // The odd blank puts the data at an odd address.
     let header = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]} }"#;
-    let odd = [header, if header.len().is_multiple_of(2) { " " } else { "" }].concat();
+    let odd = [
+        header,
+        if header.len().is_multiple_of(2) {
+            " "
+        } else {
+            ""
+        },
+    ]
+    .concat();
     let b = made::safetensors(&odd, &[0x80, 0x3f, 0x20, 0xc0]);
     write("model-00002-of-00002.safetensors", &b).unwrap();
     write(
