@@ -101,5 +101,5 @@ def greedy(runner, ids, steps):
 def nll_mean(runner, ids):
     """Mean negative log-likelihood of `ids` in one context, the first one unscored."""
     runner.clear()
-    logprobs = log_softmax(runner.feed(ids, 0, every=True))
-    return float(-np.mean([logprobs[i, ids[i + 1]] for i in range(len(ids) - 1)]))
+    logits = runner.feed(ids, 0, every=True)
+    return float(-np.mean([log_softmax(logits[i])[ids[i + 1]] for i in range(len(ids) - 1)]))
