@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use crate::generate::{FinishReason, GenerateError, Output, Step};
+use crate::generate::{FinishReason, Output, Step};
 
 use super::conversation::Conversation;
 use super::exit::{self, CliError};
@@ -26,11 +26,11 @@ pub struct ChatArgs {
     pub system: Option<String>,
     #[command(flatten)]
     pub quant: QuantArgs,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
     /// Times, speeds and memory on stderr after each reply
     #[arg(long)]
     pub stats: bool,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
 }
 
 const HELP: &str = "\
@@ -110,7 +110,7 @@ impl Chat<'_> {
     fn talk(&mut self, lines: &mut Lines, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut warned = false;
         loop {
-            let line = match lines.next()? {
+            let line = match lines.read()? {
                 Line::End => return Ok(()),
                 Line::Interrupted if warned => return Err(CliError::Interrupted.into()),
                 Line::Interrupted => {
@@ -241,11 +241,11 @@ impl Chat<'_> {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let output = generated.map_err(|error: GenerateError| {
+        if generated.is_err() && !written.is_empty() {
             // The reply broke off in the middle of a line.
-            let _ = writeln!(out);
-            error
-        })?;
+            writeln!(out)?;
+        }
+        let output = generated?;
         if let Some(rest) = output.text.strip_prefix(&written) {
             out.write_all(rest.as_bytes())?;
         }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct CompletionsArgs {
@@ -18,10 +19,30 @@ pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One page: the root's sections, then one for each subcommand with its own flags.
 pub fn man(out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(super::command()).render(&mut page)?;
-    out.write_all(&page)?;
+    let root = super::command();
+    let page = Man::new(root.clone());
+    let mut roff = Vec::new();
+    page.render_title(&mut roff)?;
+    page.render_name_section(&mut roff)?;
+    page.render_synopsis_section(&mut roff)?;
+    page.render_description_section(&mut roff)?;
+    page.render_options_section(&mut roff)?;
+    for sub in root.get_subcommands() {
+        // Not built as a part of the root, it does not repeat the global options.
+        let name = format!("crane {}", sub.get_name());
+        let page = Man::new(sub.clone().bin_name(name.clone()));
+        let mut part = Vec::new();
+        page.render_synopsis_section(&mut part)?;
+        page.render_description_section(&mut part)?;
+        page.render_options_section(&mut part)?;
+        let part = String::from_utf8(part)?.replace(".SH ", ".SS ");
+        write!(roff, ".SH \"{}\"\n{part}", name.to_uppercase())?;
+    }
+    page.render_extra_section(&mut roff)?;
+    page.render_version_section(&mut roff)?;
+    out.write_all(&roff)?;
     Ok(())
 }
 

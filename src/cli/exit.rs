@@ -212,11 +212,9 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     one_line(text)
 }
 
-/// A panic is a bug of crane: one line, no backtrace unless RUST_BACKTRACE asks for one.
+/// A panic is a bug of crane: one line that says so, instead of a backtrace.
 pub fn install_panic_hook() {
-    let verbose = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
-    let standard = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
+    std::panic::set_hook(Box::new(|info| {
         if EXPECTED.get() {
             return;
         }
@@ -229,9 +227,6 @@ pub fn install_panic_hook() {
             io::stderr(),
             "error: crane hit a bug: {text}{place}; please report it with the command you typed"
         );
-        if verbose {
-            standard(info);
-        }
     }));
 }
 

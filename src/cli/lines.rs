@@ -64,7 +64,8 @@ impl Lines {
         matches!(self, Self::Editor { .. })
     }
 
-    pub fn next(&mut self) -> anyhow::Result<Line> {
+    /// Waits for the next line.
+    pub fn read(&mut self) -> anyhow::Result<Line> {
         match self {
             Self::Editor { editor, history } => match editor.readline(">>> ") {
                 Ok(line) => {

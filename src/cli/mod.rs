@@ -31,7 +31,7 @@ pub mod store;
 pub mod terminal;
 pub mod threads;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
@@ -91,7 +91,7 @@ pub enum Command {
 const MODEL_NAMES: &str = "\
 Model names:
   alias[:quant]                  qwen2.5-0.5b, qwen2.5-0.5b:q8_0
-  org/repo[@revision][:quant]    Qwen/Qwen2.5-0.5B-Instruct, bartowski/Llama-3.2-1B-Instruct-GGUF:q4_k_m
+  org/repo[@revision][:quant]    Qwen/Qwen2.5-0.5B-Instruct, Qwen/Qwen3-0.6B-GGUF:q8_0
   ./folder                       a folder in Hugging Face's layout (config.json, *.safetensors)
   file.gguf                      a GGUF file";
 
@@ -158,7 +158,7 @@ fn run_command_line() -> u8 {
         Settings::resolve(&cli.global, &|name| std::env::var(name).ok()).and_then(|settings| {
             threads::configure(settings.threads)?;
             interrupt::install()?;
-            let mut out = BufWriter::new(io::stdout().lock());
+            let mut out = BufWriter::new(output::Stdout::lock());
             let result = dispatch(cli.command, &settings, &mut out);
             // What was written before a failure belongs to the reader of the pipe.
             let flushed = out.flush();

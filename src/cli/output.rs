@@ -7,6 +7,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+/// Standard output; its errors say so.
+pub struct Stdout(io::StdoutLock<'static>);
+
+impl Stdout {
+    pub fn lock() -> Self {
+        Self(io::stdout().lock())
+    }
+}
+
+fn to_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("writing to stdout: {error}"))
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(to_stdout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(to_stdout)
+    }
+}
+
 /// `-o FILE`, `-o -`, or no `-o`.
 pub enum Sink<'a> {
     Stdout(&'a mut dyn Write),

@@ -41,15 +41,11 @@ pub struct RunArgs {
         allow_hyphen_values = true
     )]
     pub prefill: String,
-    #[command(flatten)]
-    pub quant: QuantArgs,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
     /// What to do with a prompt that is longer than the context
     #[arg(long, value_name = "WHAT", default_value = "error")]
     pub overflow: Overflow,
-    /// Shape of the output; --json is short for --format json
-    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    /// Shape of the output; --json alone is --format json
+    #[arg(long, value_name = "FORMAT")]
     pub format: Option<Shape>,
     /// For each output token, its log-probability and those of the K likeliest (in JSON)
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(0..=1000))]
@@ -60,6 +56,10 @@ pub struct RunArgs {
     /// Times, speeds, memory and settings on stderr
     #[arg(long)]
     pub stats: bool,
+    #[command(flatten)]
+    pub quant: QuantArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
 }
 
 /// `--format`.

@@ -1,0 +1,3 @@
+//! What a user would check, in one test binary.
+
+mod cli;
