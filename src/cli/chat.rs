@@ -82,8 +82,8 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     }
     let resolved = args.sampling.resolve(&session.defaults);
     let mut lines = Lines::open(settings);
-    if lines.interactive() {
-        settings.note(&format!(
+    if lines.interactive() && !settings.quiet {
+        settings.terminal.note(&format!(
             "{} on {} ({}). /help lists the commands, Ctrl-D leaves.",
             session.located.resolved, session.device, session.dtype
         ));

@@ -77,7 +77,7 @@ pub fn pick(choice: DeviceChoice) -> Result<Picked, CliError> {
             }
             let note = (!reasons.is_empty()).then(|| {
                 format!(
-                    "crane: computing on the CPU, the GPU cannot be used ({})",
+                    "computing on the CPU, the GPU cannot be used ({})",
                     reasons.join("; ")
                 )
             });

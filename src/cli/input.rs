@@ -127,8 +127,7 @@ fn read_stdin(settings: &Settings) -> anyhow::Result<String> {
         scope.spawn(move || {
             let silent = waiting.recv_timeout(Duration::from_secs(2));
             if matches!(silent, Err(mpsc::RecvTimeoutError::Timeout)) {
-                settings
-                    .note("crane: reading stdin until it ends (Ctrl-D; '< /dev/null' gives none)");
+                settings.note("reading stdin until it ends (Ctrl-D; '< /dev/null' gives none)");
             }
         });
         let bytes = bounded(io::stdin().lock());

@@ -52,7 +52,7 @@ impl Lines {
             Ok(path)
         });
         let history = history
-            .map_err(|error| settings.note(&format!("crane: no history is kept: {error:#}")))
+            .map_err(|error| settings.note(&format!("no history is kept: {error:#}")))
             .ok();
         Self::Editor {
             editor: Box::new(editor),

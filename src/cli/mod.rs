@@ -183,7 +183,10 @@ fn dispatch(command: Command, settings: &Settings, out: &mut dyn Write) -> anyho
             pull::run(args, hub, json, quiet, verbose, out, err_tty, flag)
         }
         Command::List(args) => store::list(args, hub, json, quiet, verbose, out, err_tty, flag),
-        Command::Show(args) => show::run(args, hub, json, quiet, verbose, out, err_tty, flag),
+        Command::Show(args) => {
+            let located = session::locate(&args.model, settings)?;
+            show::run(&args, &located.path, &located.typed, json, out)
+        }
         Command::Rm(args) => store::rm(args, hub, json, quiet, verbose, out, err_tty, flag),
         Command::Verify(args) => {
             let _polled = interrupt::Deferred::new();

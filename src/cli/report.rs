@@ -64,6 +64,7 @@ impl Report<'_> {
             "prompt": self.prompt.text,
             "prompt_tokens": self.prompt.ids,
             "truncated_tokens": self.truncated_tokens,
+            "notes": session.notes,
             "text": output.text,
             "tokens": output.tokens,
             "finish_reason": output.finish_reason,

@@ -83,7 +83,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         args.quant.quant.choice(),
         args.sampling.ctx_size,
     )?;
-    let mut prompt = render(&session, input, args, settings)?;
+    let mut prompt = render(&mut session, input, args, settings)?;
     let context = session.engine.model.context();
     let truncated = overflow::fit(
         &mut prompt.ids,
@@ -93,7 +93,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     )?;
     if truncated > 0 {
         settings.note(&format!(
-            "crane: {truncated} tokens were left out of the middle of the prompt, {} are kept (context {context})",
+            "{truncated} tokens were left out of the middle of the prompt, {} are kept (context {context})",
             prompt.ids.len()
         ));
     }
@@ -149,7 +149,7 @@ fn shape(args: &RunArgs, settings: &Settings) -> Result<Shape, CliError> {
 /// The prompt through the template, or as it is. A model without a template (a base model) takes a plain
 /// prompt as it is; a system message or a conversation needs one.
 fn render(
-    session: &Session,
+    session: &mut Session,
     input: Input,
     args: &RunArgs,
     settings: &Settings,
@@ -159,7 +159,10 @@ fn render(
         Input::Prompt(text) => {
             if args.raw || (session.template.is_none() && args.system.is_none()) {
                 if !args.raw {
-                    settings.note("crane: the model has no chat template; the prompt is sent as it is (--raw)");
+                    let note =
+                        "the model has no chat template; the prompt is sent as it is (--raw)";
+                    settings.note(note);
+                    session.notes.push(note.into());
                 }
                 return session.raw_prompt(text + &args.prefill);
             }

@@ -1,13 +1,14 @@
 //! From a model's name to an engine that is ready to answer; shared by run, chat and score.
 
-use std::path::Path;
 use std::time::Instant;
+
+use candle_core::DType;
 
 use crate::generate::Engine;
 use crate::hub::{self, Located};
 use crate::models;
 use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
-use crate::weights::{Checkpoint, DTypeChoice, Format, LoadOptions, Quant};
+use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
 
 use super::defaults::Defaults;
 use super::devices;
@@ -28,6 +29,8 @@ pub struct Session {
     pub dtype: String,
     /// Opening, tokenizer and weights, without any download; milliseconds.
     pub load_ms: f64,
+    /// What the user should know and was told on stderr: a fall-back, a changed number type.
+    pub notes: Vec<String>,
 }
 
 /// A prompt as the model sees it.
@@ -47,12 +50,9 @@ impl Session {
         context: Option<usize>,
     ) -> anyhow::Result<Self> {
         let picked = devices::pick(settings.device)?;
-        if let Some(note) = &picked.note {
-            settings.note(note);
-        }
         let located = locate(model, settings)?;
         settings.detail(&format!(
-            "crane: {} is {} ({}), computing on {}",
+            "{} is {} ({}), computing on {}",
             located.typed,
             located.resolved,
             located.path.display(),
@@ -65,22 +65,30 @@ impl Session {
             dtype: settings.dtype,
             quant,
         };
+        let loader = Loader::new(&checkpoint, &options)?;
+        let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();
+        for note in &notes {
+            settings.note(note);
+        }
+        let dtype = dtype_name(&checkpoint, &options, loader.dtype());
         let model = models::load(&checkpoint, &options, context)?;
         let tokenizer = Tokenizer::open(&checkpoint)?;
         let template = ChatTemplate::open(&checkpoint)?;
         let mut defaults = Defaults::read(&checkpoint)?;
-        for note in &defaults.notes {
-            settings.note(&format!("crane: {note}"));
+        for note in std::mem::take(&mut defaults.notes) {
+            settings.note(&note);
+            notes.push(note);
         }
         defaults.merge_eos(tokenizer.eos_ids());
         Ok(Self {
-            dtype: dtype_name(&checkpoint, &options),
+            dtype,
             engine: Engine::new(model, tokenizer),
             located,
             template,
             defaults,
             device: picked.name,
             load_ms: started.elapsed().as_secs_f64() * 1e3,
+            notes,
         })
     }
 
@@ -114,7 +122,8 @@ impl Session {
     }
 }
 
-fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
+/// Finds the model's files, fetching what is missing.
+pub fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
     let polled = interrupt::Deferred::new();
     let progress = progress::Plain {
         quiet: settings.quiet,
@@ -128,54 +137,33 @@ fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
     }
 }
 
-/// The name of the number type that most bytes of the model are computed from.
-fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions) -> String {
-    match (options.quant, options.dtype) {
-        (Some(quant), _) => format!("{quant:?}").to_lowercase(),
-        (None, DTypeChoice::F32) => "f32".into(),
-        (None, DTypeChoice::F16) => "f16".into(),
-        (None, DTypeChoice::BF16) => "bf16".into(),
-        (None, DTypeChoice::Auto) => most_common(
-            checkpoint
-                .tensors()
-                .map(|tensor| (format_name(tensor.format), tensor.bytes)),
-        ),
+/// What the weights are computed from: the block format that holds most of them, or a float type.
+fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions, activations: DType) -> String {
+    if let Some(quant) = options.quant {
+        return quant.to_string();
+    }
+    if let Some(dtype) = options.dtype.explicit() {
+        return dtype.as_str().to_string();
+    }
+    let formats = checkpoint
+        .tensors()
+        .map(|tensor| (tensor.format, tensor.bytes));
+    match most_bytes(formats) {
+        Some(format) if format.is_quantized() => format.name().to_lowercase(),
+        _ => activations.as_str().to_string(),
     }
 }
 
-fn most_common(formats: impl Iterator<Item = (String, usize)>) -> String {
-    let mut sums: Vec<(String, usize)> = Vec::new();
-    for (name, bytes) in formats {
-        match sums.iter_mut().find(|(known, _)| *known == name) {
+fn most_bytes(formats: impl Iterator<Item = (Format, usize)>) -> Option<Format> {
+    let mut sums: Vec<(Format, usize)> = Vec::new();
+    for (format, bytes) in formats {
+        match sums.iter_mut().find(|(known, _)| *known == format) {
             Some((_, sum)) => *sum = sum.saturating_add(bytes),
-            None => sums.push((name, bytes)),
+            None => sums.push((format, bytes)),
         }
     }
-    sums.into_iter()
-        .max_by_key(|(_, bytes)| *bytes)
-        .map_or_else(|| "unknown".into(), |(name, _)| name)
-}
-
-/// As file names spell it: `q4_k`, `bf16`.
-fn format_name(format: Format) -> String {
-    let name = match format {
-        Format::F32 => "f32".into(),
-        Format::F16 => "f16".into(),
-        Format::BF16 => "bf16".into(),
-        Format::Quantized(kind) => format!("{kind:?}").to_lowercase(),
-    };
-    match name.strip_suffix('k') {
-        Some(head) if !head.ends_with('_') => format!("{head}_k"),
-        _ => name,
-    }
-}
-
-/// A file's name for people: the last part of its path.
-pub fn short_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
+    let most = sums.into_iter().max_by_key(|(_, bytes)| *bytes);
+    most.map(|(format, _)| format)
 }
 
 #[cfg(test)]
@@ -184,17 +172,11 @@ mod tests {
     use candle_core::quantized::GgmlDType;
 
     #[test]
-    fn formats_are_spelt_as_in_file_names() {
-        assert_eq!(format_name(Format::BF16), "bf16");
-        assert_eq!(format_name(Format::Quantized(GgmlDType::Q4_1)), "q4_1");
-        assert_eq!(format_name(Format::Quantized(GgmlDType::Q4K)), "q4_k");
-    }
-
-    #[test]
     fn the_largest_share_names_the_type() {
-        let parts = [("f32", 10), ("q4_1", 30), ("q8_0", 25), ("f32", 5)];
-        let named = most_common(parts.iter().map(|(name, n)| (name.to_string(), *n)));
-        assert_eq!(named, "q4_1");
-        assert_eq!(most_common(std::iter::empty()), "unknown");
+        let q4_1 = Format::Quantized(GgmlDType::Q4_1);
+        let q8_0 = Format::Quantized(GgmlDType::Q8_0);
+        let parts = [(Format::F32, 20), (q4_1, 30), (q8_0, 25), (Format::F32, 5)];
+        assert_eq!(most_bytes(parts.into_iter()), Some(q4_1));
+        assert_eq!(most_bytes(std::iter::empty()), None);
     }
 }

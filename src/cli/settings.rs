@@ -44,14 +44,14 @@ impl Settings {
     /// One line on stderr, unless `-q`.
     pub fn note(&self, message: &str) {
         if !self.quiet {
-            self.terminal.note(message);
+            self.terminal.note(&format!("crane: {message}"));
         }
     }
 
     /// One line on stderr with `-v`.
     pub fn detail(&self, message: &str) {
         if self.verbose {
-            self.terminal.note(message);
+            self.terminal.note(&format!("crane: {message}"));
         }
     }
 }
