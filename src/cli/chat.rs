@@ -185,8 +185,9 @@ impl Chat<'_> {
         out.flush()?;
         let terminal = &self.settings.terminal;
         let stopped = output.finish_reason == FinishReason::Interrupted;
+        // Also when Ctrl-C came too late to stop this reply: it must not stop the next.
+        interrupt::take();
         if stopped {
-            interrupt::take();
             terminal.note("[stopped; the part above is kept]");
         }
         let limit = self.resolved.max_tokens.unwrap_or(usize::MAX);

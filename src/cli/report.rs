@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
 
-use crate::generate::{Output, Step, Timings, TokenLogprob};
+use crate::generate::{Output, Step, Timings, TopLogprob};
 use crate::hub::StoredFile;
 
 use super::devices;
@@ -157,7 +157,9 @@ pub struct StepJson<'a> {
     token: u32,
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<&'a TokenLogprob>,
+    logprob: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<&'a [TopLogprob]>,
 }
 
 impl<'a> From<&Step<'a>> for StepJson<'a> {
@@ -165,7 +167,8 @@ impl<'a> From<&Step<'a>> for StepJson<'a> {
         Self {
             token: step.token,
             text: step.text,
-            logprobs: step.logprob,
+            logprob: step.logprob.map(|entry| entry.logprob),
+            top: step.logprob.map(|entry| entry.top.as_slice()),
         }
     }
 }
@@ -207,6 +210,7 @@ fn sha256(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::TokenLogprob;
 
     #[test]
     fn known_sums_are_kept_and_others_computed() {
@@ -238,5 +242,22 @@ mod tests {
         };
         let line = serde_json::to_string(&StepJson::from(&step)).unwrap();
         assert_eq!(line, r#"{"token":5,"text":"é"}"#);
+        let entry = TokenLogprob {
+            token: 5,
+            logprob: -1.0 / 3.0,
+            top: vec![TopLogprob {
+                token: 7,
+                logprob: -0.25,
+            }],
+        };
+        let step = Step {
+            logprob: Some(&entry),
+            ..step
+        };
+        let line = serde_json::to_string(&StepJson::from(&step)).unwrap();
+        assert_eq!(
+            line,
+            r#"{"token":5,"text":"é","logprob":-0.3333333333333333,"top":[{"token":7,"logprob":-0.25}]}"#
+        );
     }
 }

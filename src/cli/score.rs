@@ -1,7 +1,7 @@
 //! `crane score`: how likely a model finds a text.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -38,21 +38,23 @@ pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow
         args.quant.quant.choice(),
         args.ctx_size.map(|n| n as usize),
     )?;
+    let name = match args.file == Path::new("-") {
+        true => "stdin".to_string(),
+        false => args.file.display().to_string(),
+    };
     let ids = session.engine.tokenizer.encode(&text, true)?;
     let context = session.engine.model.context();
     if ids.len() > context {
         return Err(CliError::TooLarge(format!(
-            "{} has {} tokens and the context holds {context}; shorten it or raise --ctx-size as far as the \
+            "{name} has {} tokens and the context holds {context}; shorten it or raise --ctx-size as far as the \
              model goes",
-            args.file.display(),
             ids.len()
         ))
         .into());
     }
     if ids.len() < 2 {
         return Err(CliError::Usage(format!(
-            "{} has {} tokens; the first is never scored, so two are needed",
-            args.file.display(),
+            "{name} has {} tokens; the first is never scored, so two are needed",
             ids.len()
         ))
         .into());
