@@ -9,13 +9,10 @@ pub fn hub_settings(
     cache_dir: Option<&Path>,
     offline: bool,
 ) -> HubSettings {
-    HubSettings {
-        cache_dir: cache_dir.unwrap_or(Path::new("cache")).to_path_buf(),
-        endpoint: "https://huggingface.co".into(),
-        token: None,
-        offline,
-        proxy: None,
-        no_proxy: None,
-        allow_pip: true,
-    }
+    let mut settings = HubSettings::new(
+        cache_dir.unwrap_or(Path::new("cache")),
+        "https://huggingface.co",
+    );
+    settings.offline = offline;
+    settings
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use candle_core::DType;
 
 use crate::generate::Engine;
-use crate::hub::{self, Located};
-use crate::models;
+use crate::hub::catalogue::{self, Task};
+use crate::hub::{self, Located, Reference};
+use crate::models::{self, ModelError};
 use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
 
@@ -49,6 +50,7 @@ impl Session {
         quant: Option<Quant>,
         context: Option<usize>,
     ) -> anyhow::Result<Self> {
+        refuse_other_tasks(model)?;
         let picked = devices::pick(settings.device)?;
         let located = locate(model, settings)?;
         settings.detail(&format!(
@@ -119,6 +121,24 @@ impl Session {
         TextError::NoTemplate {
             file: self.located.path.display().to_string(),
         }
+    }
+}
+
+/// A model that crane has no code for yet is refused before gigabytes of it are fetched.
+fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
+    let Reference::Hub(reference) = Reference::parse(model, None, None)? else {
+        return Ok(());
+    };
+    let row = reference
+        .row
+        .or_else(|| catalogue::by_repo(&reference.repo));
+    match row {
+        Some(row) if row.task != Task::Text => Err(ModelError::TaskNotBuilt {
+            model: model.to_string(),
+            task: row.task.name(),
+        }
+        .into()),
+        _ => Ok(()),
     }
 }
 

@@ -113,6 +113,26 @@ fn stdin_that_is_not_text_is_refused_with_the_byte() {
 }
 
 #[test]
+fn an_unknown_alias_is_3_with_names_like_it() {
+    fails(
+        crane().args(["run", "smolm2-135m", "hi"]),
+        3,
+        &["smolm2-135m", "smollm2-135m"],
+    );
+}
+
+#[test]
+fn models_of_other_tasks_are_refused_before_they_are_fetched() {
+    for (model, task) in [
+        ("spark-tts-0.5b", "speech"),
+        ("qwen2.5-vl-3b", "vision"),
+        ("SparkAudio/Spark-TTS-0.5B", "speech"),
+    ] {
+        fails(crane().args(["run", model, "hi"]), 1, &[model, task]);
+    }
+}
+
+#[test]
 fn logprobs_need_json() {
     fails(
         crane().args(["run", "m", "x", "--logprobs", "2"]),
