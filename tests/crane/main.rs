@@ -1,5 +1,6 @@
 //! What a user would check, one binary for all files.
 
+mod cli;
 mod parity;
 mod text;
 mod weights;
