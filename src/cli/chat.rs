@@ -214,7 +214,7 @@ impl Chat<'_> {
         let prompt = self
             .session
             .chat_prompt(&self.conversation.messages(), "")?;
-        let context = self.session.engine.model.context();
+        let context = self.session.engine.context();
         if prompt.ids.len() >= context {
             return Err(CliError::TooLarge(format!(
                 "the conversation with this message has {} tokens and the context holds {context}; the message \
@@ -224,10 +224,10 @@ impl Chat<'_> {
             .into());
         }
         let _polled = interrupt::Deferred::new();
-        let mut written = String::new();
+        let mut wrote = false;
         let mut failed: Option<io::Error> = None;
         let mut on_step = |step: Step| {
-            written.push_str(step.text);
+            wrote |= !step.text.is_empty();
             let result = out
                 .write_all(step.text.as_bytes())
                 .and_then(|()| out.flush());
@@ -242,15 +242,11 @@ impl Chat<'_> {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        if generated.is_err() && !written.is_empty() {
+        if generated.is_err() && wrote {
             // The reply broke off in the middle of a line.
             writeln!(out)?;
         }
-        let output = generated?;
-        if let Some(rest) = output.text.strip_prefix(&written) {
-            out.write_all(rest.as_bytes())?;
-        }
-        Ok((output, prompt.ids.len()))
+        Ok((generated?, prompt.ids.len()))
     }
 }
 

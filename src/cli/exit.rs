@@ -97,7 +97,7 @@ fn generate_code(error: &GenerateError) -> u8 {
         GenerateError::Model(error) => model_code(error),
         GenerateError::Text(error) => text_code(error),
         GenerateError::BadLogits { .. } => FAILED,
-        GenerateError::EmptyPrompt => USAGE,
+        GenerateError::EmptyPrompt | GenerateError::NothingToScore { .. } => USAGE,
         GenerateError::ContextFull { .. } => TOO_LARGE,
     }
 }
@@ -106,7 +106,7 @@ fn model_code(error: &ModelError) -> u8 {
     match error {
         ModelError::UnknownArchitecture { .. } | ModelError::TaskNotBuilt { .. } => FAILED,
         ModelError::Config { .. } => CORRUPT,
-        ModelError::ContextFull { .. } => TOO_LARGE,
+        ModelError::ContextFull { .. } | ModelError::ContextSize { .. } => TOO_LARGE,
         ModelError::Weights(error) => weights_code(error),
         ModelError::Compute(_) => FAILED,
     }

@@ -55,7 +55,7 @@ impl Report<'_> {
             "seed": self.settings.seed,
             "settings": SettingsJson {
                 sampling: self.settings,
-                ctx_size: session.engine.model.context(),
+                ctx_size: session.engine.context(),
                 overflow: self.overflow,
                 raw: self.prompt.raw,
                 prefill: self.prefill,
@@ -154,7 +154,8 @@ pub fn stats(
 /// A line of `--format ndjson`.
 #[derive(Serialize)]
 pub struct StepJson<'a> {
-    token: u32,
+    /// Null for text that was held back until the output ended.
+    token: Option<u32>,
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprob: Option<f64>,
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn a_step_is_one_object_a_token() {
         let step = Step {
-            token: 5,
+            token: Some(5),
             text: "é",
             logprob: None,
         };

@@ -84,7 +84,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         args.sampling.ctx_size,
     )?;
     let mut prompt = render(&mut session, input, args, settings)?;
-    let context = session.engine.model.context();
+    let context = session.engine.context();
     let truncated = overflow::fit(
         &mut prompt.ids,
         context,
@@ -193,16 +193,12 @@ fn generate(
     sink: &mut Sink,
 ) -> anyhow::Result<Output> {
     let _polled = interrupt::Deferred::new();
-    let mut written = String::new();
     let mut failed: Option<io::Error> = None;
-    let mut on_step = |step: Step| {
-        written.push_str(step.text);
-        match write_step(sink, shape, &step) {
-            Ok(()) => true,
-            Err(error) => {
-                failed = Some(error);
-                false
-            }
+    let mut on_step = |step: Step| match write_step(sink, shape, &step) {
+        Ok(()) => true,
+        Err(error) => {
+            failed = Some(error);
+            false
         }
     };
     let output =
@@ -211,10 +207,6 @@ fn generate(
             .generate(&prompt.ids, options, &interrupt::pressed, &mut on_step)?;
     if let Some(error) = failed {
         return Err(error.into());
-    }
-    // An incomplete character at the very end becomes text only after the last step.
-    if let (Shape::Text, Some(rest)) = (shape, output.text.strip_prefix(&written)) {
-        sink.write_all(rest.as_bytes())?;
     }
     Ok(output)
 }
@@ -247,7 +239,7 @@ mod tests {
     #[test]
     fn steps_are_written_in_their_shape() {
         let step = Step {
-            token: 3,
+            token: Some(3),
             text: "a",
             logprob: None,
         };

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::exit::CliError;
 use super::global::QuantArgs;
 use super::input;
+use super::interrupt;
 use super::session::Session;
 use super::settings::Settings;
 
@@ -42,8 +43,8 @@ pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow
         true => "stdin".to_string(),
         false => args.file.display().to_string(),
     };
-    let ids = session.engine.tokenizer.encode(&text, true)?;
-    let context = session.engine.model.context();
+    let ids = session.engine.tokenizer().encode(&text, true)?;
+    let context = session.engine.context();
     if ids.len() > context {
         return Err(CliError::TooLarge(format!(
             "{name} has {} tokens and the context holds {context}; shorten it or raise --ctx-size as far as the \
@@ -59,7 +60,9 @@ pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow
         ))
         .into());
     }
-    let mean = mean(&session.engine.score(&ids)?);
+    let _polled = interrupt::Deferred::new();
+    let scores = session.engine.score(&ids, &interrupt::pressed)?;
+    let mean = mean(&scores.ok_or(CliError::Interrupted)?);
     if settings.json {
         let object = json!({
             "model": session.located.typed,

@@ -73,7 +73,7 @@ impl Session {
             settings.note(note);
         }
         let dtype = dtype_name(&checkpoint, &options, loader.dtype());
-        let model = models::load(&checkpoint, &options, context)?;
+        let model = models::load(&loader, context)?;
         let tokenizer = Tokenizer::open(&checkpoint)?;
         let template = ChatTemplate::open(&checkpoint)?;
         let mut defaults = Defaults::read(&checkpoint)?;
@@ -96,7 +96,7 @@ impl Session {
 
     /// Text without a template, with the special tokens that the tokenizer adds by itself.
     pub fn raw_prompt(&self, text: String) -> anyhow::Result<Prompt> {
-        let ids = self.engine.tokenizer.encode(&text, true)?;
+        let ids = self.engine.tokenizer().encode(&text, true)?;
         Ok(Prompt {
             text,
             ids,
@@ -109,7 +109,7 @@ impl Session {
         let template = self.template.as_ref().ok_or_else(|| self.no_template())?;
         let mut text = template.render(messages, true)?;
         text.push_str(prefill);
-        let ids = self.engine.tokenizer.encode(&text, false)?;
+        let ids = self.engine.tokenizer().encode(&text, false)?;
         Ok(Prompt {
             text,
             ids,

@@ -60,7 +60,7 @@ fn task(facts: &Facts) -> Option<&'static str> {
     let name = facts.architecture.as_deref()?;
     let known = ARCHITECTURES
         .iter()
-        .find(|a| [a.hf, a.gguf, a.model_type].contains(&name))?;
+        .find(|a| [Some(a.hf), a.gguf, Some(a.model_type)].contains(&Some(name)))?;
     Some(match known.task {
         Task::Text => "text",
         Task::Vision => "vision",
