@@ -31,6 +31,7 @@ enum Splits {
 pub(super) struct Pre {
     names: &'static [&'static str],
     splits: Splits,
+    /// Canonical composition first, as the models' tokenizer.json has it (llama.cpp leaves it out).
     nfc: bool,
     /// A piece that is a token as it stands is not merged together.
     pub ignore_merges: bool,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use serde_json::{Map, Value as Json};
 
 use super::gguf::GgufVocab;
@@ -206,9 +206,13 @@ fn environment() -> Result<Environment<'static>, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, "raised").with_source(Raised(message)))
         },
     );
-    env.add_function("strftime_now", |format: String| {
-        clock::now().format(&format)
-    });
+    env.add_function(
+        "strftime_now",
+        |state: &State, format: String| -> Result<String, Error> {
+            state.consume_fuel(1 + 8 * format.len() as u64)?;
+            Ok(clock::now().format(&format))
+        },
+    );
     Ok(env)
 }
 

@@ -1,7 +1,8 @@
 //! The files that a tokenizer and a template come from, whole and broken.
 
-use crane::text::{ChatTemplate, Tokenizer};
+use crane::text::{ChatTemplate, Message, Tokenizer};
 use crane::weights::Checkpoint;
+use serde::Deserialize;
 use serde_json::{json, Value};
 
 use super::{gguf_vocab, messages, vocabularies};
@@ -60,6 +61,42 @@ fn a_folder_names_its_ends_and_its_template() {
     std::fs::write(folder.path().join("chat_template.jinja"), "jinja").unwrap();
     let template = ChatTemplate::open(&checkpoint).unwrap().unwrap();
     assert_eq!(template.render(&hello, true).unwrap(), "jinja");
+}
+
+#[derive(Deserialize)]
+struct Chats {
+    tokenizer_json: Value,
+    tokenizer_config: Value,
+    chats: Vec<Chat>,
+}
+
+#[derive(Deserialize)]
+struct Chat {
+    messages: Vec<Message>,
+    ids: Vec<u32>,
+}
+
+#[test]
+fn whole_prompts_have_the_ids_of_apply_chat_template() {
+    let fixture: Chats =
+        serde_json::from_str(include_str!("../../fixtures/text/chats.json")).unwrap();
+    let folder = folder(&[
+        config(),
+        ("tokenizer.json", fixture.tokenizer_json),
+        ("tokenizer_config.json", fixture.tokenizer_config),
+    ]);
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let tokenizer = Tokenizer::open(&checkpoint).unwrap();
+    let template = ChatTemplate::open(&checkpoint).unwrap().unwrap();
+    for chat in &fixture.chats {
+        let prompt = template.render(&chat.messages, true).unwrap();
+        assert_eq!(
+            tokenizer.encode(&prompt, false).unwrap(),
+            chat.ids,
+            "{prompt:?}"
+        );
+    }
+    assert!(fixture.chats.len() > 5);
 }
 
 #[test]

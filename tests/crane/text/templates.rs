@@ -78,7 +78,9 @@ fn a_template_that_never_ends_fails_soon() {
     let writes = "{% for a in range(100000) %}{% for b in range(1000) %}{{ 'text' * 100 }}{% endfor %}{% endfor %}";
     let repeats = "{{ 'x' * 10000000000 }}";
     let recursion = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
-    for source in [loops, grows, writes, repeats, recursion] {
+    let dates = "{% for a in range(100000) %}{{ strftime_now('%d' * 1000) }}{% endfor %}";
+    let dumps = "{% for a in range(100000) %}{% set x = range(1000)|list|tojson %}{% endfor %}";
+    for source in [loops, grows, writes, repeats, recursion, dates, dumps] {
         let error = ChatTemplate::new(source, [], "a.gguf")
             .render(&messages(&[("user", "hi")]), true)
             .unwrap_err()
