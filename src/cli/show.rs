@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde_json::{json, Value};
 
-use crate::weights::{histogram, Checkpoint, TensorInfo};
+use crate::models::{Task, ARCHITECTURES};
+use crate::weights::{histogram, Checkpoint};
 use facts::Facts;
 
 /// Lines of the chat template that are shown without `--template`.
@@ -49,25 +50,22 @@ pub fn run(
     Ok(())
 }
 
-/// Numbers in all tensors that hold weights; index buffers do not count.
-fn parameters(checkpoint: &Checkpoint) -> u64 {
-    checkpoint
-        .tensors()
-        .filter(|t| !matches!(t.format.name(), "I8" | "I16" | "I32" | "I64" | "BOOL"))
-        .map(numbers)
-        .fold(0, u64::saturating_add)
-}
-
-fn numbers(tensor: &TensorInfo) -> u64 {
-    tensor
-        .shape
-        .iter()
-        .fold(1u64, |n, &d| n.saturating_mul(d as u64))
-}
-
 /// How many tensors have each type.
 fn types(checkpoint: &Checkpoint) -> String {
     histogram(checkpoint.tensors().map(|t| t.format.name()))
+}
+
+/// What a known architecture is for.
+fn task(facts: &Facts) -> Option<&'static str> {
+    let name = facts.architecture.as_deref()?;
+    let known = ARCHITECTURES
+        .iter()
+        .find(|a| [a.hf, a.gguf, a.model_type].contains(&name))?;
+    Some(match known.task {
+        Task::Text => "text",
+        Task::Vision => "vision",
+        Task::Speech => "speech",
+    })
 }
 
 fn as_json(args: &ShowArgs, typed: &str, checkpoint: &Checkpoint, facts: &Facts) -> Value {
@@ -87,8 +85,10 @@ fn as_json(args: &ShowArgs, typed: &str, checkpoint: &Checkpoint, facts: &Facts)
         "format": facts.format,
         "name": facts.name,
         "architecture": facts.architecture,
-        "parameters": parameters(checkpoint),
+        "task": task(facts),
+        "parameters": checkpoint.parameters(),
         "bytes": facts.files.iter().map(|(_, b)| b).sum::<u64>(),
+        "quantization": checkpoint.quantization(),
         "tensor_types": types,
         "context_length": facts.context_length,
         "hidden_size": facts.hidden_size,
@@ -141,7 +141,19 @@ fn as_text(
         ("path", Some(checkpoint.path().display().to_string())),
         ("format", Some(facts.format.to_string())),
         ("architecture", facts.architecture.clone()),
-        ("parameters", Some(count(parameters(checkpoint)))),
+        (
+            "task",
+            Some(
+                task(facts)
+                    .unwrap_or("this version of crane cannot run it")
+                    .to_string(),
+            ),
+        ),
+        ("parameters", Some(count(checkpoint.parameters()))),
+        (
+            "quantisation",
+            checkpoint.quantization().map(str::to_string),
+        ),
         ("tensor types", Some(types(checkpoint))),
         ("size", Some(size(bytes))),
         ("context length", number(facts.context_length)),
@@ -240,7 +252,7 @@ fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -206,7 +206,7 @@ impl<T: Plain> QuantizedType for MappedBlocks<T> {
     fn embedding(&self, ids: &[u32], rows: usize, hidden: usize) -> Result<CpuStorage> {
         let per_row = hidden / T::BLCK_SIZE;
         let blocks = self.blocks();
-        if hidden % T::BLCK_SIZE != 0 || blocks.len() != rows * per_row {
+        if !hidden.is_multiple_of(T::BLCK_SIZE) || blocks.len() != rows * per_row {
             bail!("{} blocks are no table of {rows} x {hidden}", blocks.len());
         }
         let mut out = vec![0f32; ids.len() * hidden];
@@ -255,5 +255,74 @@ impl<T: Plain> QuantizedType for MappedBlocks<T> {
 
     fn size(&self) -> usize {
         self.storage_size_in_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::format::Format;
+    use candle_core::Tensor;
+
+    const TYPES: [GgmlDType; 10] = [
+        GgmlDType::Q4_0,
+        GgmlDType::Q4_1,
+        GgmlDType::Q5_0,
+        GgmlDType::Q5_1,
+        GgmlDType::Q8_0,
+        GgmlDType::Q2K,
+        GgmlDType::Q3K,
+        GgmlDType::Q4K,
+        GgmlDType::Q5K,
+        GgmlDType::Q6K,
+    ];
+    /// More than two chunks, the last one short.
+    const SHAPE: [usize; 2] = [131, 256];
+
+    #[test]
+    fn long_matrices_quantise_and_dequantise_as_candle_does_it() {
+        let floats: Vec<f32> = (0..SHAPE[0] * SHAPE[1])
+            .map(|i| (i as f32 * 0.7).sin() + i as f32 * 1e-5)
+            .collect();
+        assert!(floats.len() > 2 * CHUNK && !floats.len().is_multiple_of(CHUNK));
+        let bytes: Vec<u8> = floats.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let source = Source::new(Format::F32, &bytes, floats.len()).unwrap();
+        let whole = Tensor::from_vec(floats, &SHAPE, &Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for dtype in TYPES {
+            let ours = quantize(&source, dtype, &SHAPE, &Device::Cpu).unwrap();
+            let candles = QTensor::quantize(&whole, dtype).unwrap();
+            let data = candles.data().unwrap();
+            assert_eq!(ours.data().unwrap(), data, "{dtype:?}");
+
+            // The same blocks behind 32 bytes of something else, in a file.
+            let path = folder.path().join(format!("{dtype:?}"));
+            std::fs::write(&path, [&[0xa5; 32], data.as_ref()].concat()).unwrap();
+            let file = Arc::new(MappedFile::open(&path).unwrap());
+            let mapped = mapped(dtype, &file, 32, data.len(), &SHAPE, &Device::Cpu).unwrap();
+            let numbers = |q: &QTensor| {
+                let tensor = q.dequantize(&Device::Cpu).unwrap();
+                tensor.to_vec2::<f32>().unwrap()
+            };
+            assert_eq!(numbers(&mapped), numbers(&candles), "{dtype:?}");
+            let stored = Source::new(Format::Quantized(dtype), &data, SHAPE[0] * SHAPE[1]).unwrap();
+            let float = stored
+                .tensor(candle_core::DType::F32, &SHAPE, &Device::Cpu)
+                .unwrap();
+            assert_eq!(float.to_vec2::<f32>().unwrap(), numbers(&candles));
+        }
+    }
+
+    #[test]
+    fn blocks_outside_the_file_or_at_an_odd_address_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blocks");
+        std::fs::write(&path, [0; 70]).unwrap();
+        let file = Arc::new(MappedFile::open(&path).unwrap());
+        let open = |offset| mapped(GgmlDType::Q8_0, &file, offset, 34, &[1, 32], &Device::Cpu);
+        assert!(open(36).is_ok());
+        for offset in [37, 38, usize::MAX] {
+            assert!(open(offset).is_err(), "{offset}");
+        }
     }
 }

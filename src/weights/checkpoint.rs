@@ -186,6 +186,13 @@ impl Checkpoint {
             .is_some_and(|m| m.str("general.architecture") == Some("llama"))
     }
 
+    /// Starts reading the tensor data from the disk in the background.
+    pub(crate) fn prefetch(&self) {
+        for file in &self.files {
+            file.prefetch();
+        }
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Located> {
         let at = self.index.get(name).or_else(|| match self.header {
             Header::Gguf(_) => self.index.get(&names::to_gguf(name)?),

@@ -24,7 +24,7 @@ impl<'a> Source<'a> {
         let Some(ggml) = format.ggml() else {
             bail!("numbers of type {} cannot be computed with", format.name());
         };
-        if numbers % ggml.block_size() != 0
+        if !numbers.is_multiple_of(ggml.block_size())
             || (numbers / ggml.block_size()).checked_mul(ggml.type_size()) != Some(bytes.len())
         {
             bail!(
@@ -121,5 +121,63 @@ fn each<const N: usize>(bytes: &[u8], out: &mut [f32], read: impl Fn([u8; N]) ->
     let (numbers, _) = bytes.as_chunks::<N>();
     for (out, b) in out.iter_mut().zip(numbers) {
         *out = read(*b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than two chunks, the last one short.
+    const NUMBERS: usize = 2 * CHUNK + 96;
+
+    fn floats() -> Vec<f32> {
+        (0..NUMBERS).map(|i| (i as f32).sin() * 3.0).collect()
+    }
+
+    fn bytes<const N: usize, T: Copy>(numbers: &[T], write: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+        numbers.iter().flat_map(|&x| write(x)).collect()
+    }
+
+    #[test]
+    fn long_tensors_convert_as_number_by_number() {
+        let f32s = floats();
+        let f16s: Vec<f16> = f32s.iter().map(|&x| f16::from_f32(x)).collect();
+        let bf16s: Vec<bf16> = f32s.iter().map(|&x| bf16::from_f32(x)).collect();
+        let stored = [
+            (Format::F32, bytes(&f32s, f32::to_le_bytes)),
+            (Format::F16, bytes(&f16s, f16::to_le_bytes)),
+            (Format::BF16, bytes(&bf16s, bf16::to_le_bytes)),
+        ];
+        for (format, bytes) in &stored {
+            let source = Source::new(*format, bytes, NUMBERS).unwrap();
+            for dtype in [DType::F32, DType::F16, DType::BF16] {
+                let made = source.tensor(dtype, &[NUMBERS], &Device::Cpu).unwrap();
+                assert_eq!(made.dtype(), dtype);
+                let made = made.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
+                for (i, (&made, &x)) in made.iter().zip(&f32s).enumerate() {
+                    let x = match format {
+                        Format::F16 => f16::from_f32(x).to_f32(),
+                        Format::BF16 => bf16::from_f32(x).to_f32(),
+                        _ => x,
+                    };
+                    let expected = match dtype {
+                        DType::F16 => f16::from_f32(x).to_f32(),
+                        DType::BF16 => bf16::from_f32(x).to_f32(),
+                        _ => x,
+                    };
+                    assert_eq!(made, expected, "{format:?} to {dtype:?}, number {i}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_of_the_wrong_length_is_refused() {
+        assert!(Source::new(Format::F32, &[0; 8], 3).is_err());
+        assert!(Source::new(Format::Other("I32"), &[0; 8], 2).is_err());
+        let source = Source::new(Format::F32, &[0; 8], 2).unwrap();
+        assert!(source.read(1, &mut [0.0; 2]).is_err());
+        assert!(source.tensor(DType::I64, &[2], &Device::Cpu).is_err());
     }
 }

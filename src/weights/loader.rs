@@ -38,6 +38,7 @@ pub struct Loader<'a> {
 impl<'a> Loader<'a> {
     /// A loader for all of `checkpoint`. Decides the type of activations, see [`Loader::dtype`].
     pub fn new(checkpoint: &'a Checkpoint, options: &LoadOptions) -> Result<Self, WeightsError> {
+        checkpoint.prefetch();
         Ok(Self {
             checkpoint,
             dtype: notes::activation_dtype(checkpoint, options),

@@ -59,6 +59,15 @@ impl MappedFile {
         self.map.len()
     }
 
+    /// Tells the system that the whole file will be read soon, so that it reads ahead from the disk.
+    pub fn prefetch(&self) {
+        #[cfg(unix)]
+        {
+            // Only a hint: a system that refuses it still works.
+            drop(self.map.advise(memmap2::Advice::WillNeed));
+        }
+    }
+
     /// Tells the system that `range` was copied out and need not stay resident, so that a conversion
     /// at load does not count the model twice. Reading it again is still correct.
     pub fn release(&self, range: Range<usize>) {

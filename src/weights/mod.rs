@@ -3,10 +3,12 @@
 //! [`Checkpoint::open`] reads headers (`gguf`, `safetensors`, with `shards` and `folder` to find the files)
 //! and maps the data; a [`Loader`] turns named tensors (`names`) into candle's, in the types that
 //! [`LoadOptions`] ask for (`convert`, `blocks`), and says what that changes (`notes`).
+//! `describe` sums a checkpoint up for people.
 
 mod blocks;
 mod checkpoint;
 mod convert;
+mod describe;
 mod error;
 mod folder;
 mod format;

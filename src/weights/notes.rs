@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::DType;
 
 use super::checkpoint::Checkpoint;
+use super::describe::dominant;
 use super::format::{quantized_name, Format, TensorInfo};
 use super::options::LoadOptions;
 
@@ -35,24 +36,11 @@ pub(super) fn activation_dtype(checkpoint: &Checkpoint, options: &LoadOptions) -
     if options.device.is_cpu() || matrices(checkpoint).any(|t| t.format.is_quantized()) {
         return DType::F32;
     }
-    match dominant(checkpoint) {
+    match dominant(matrices(checkpoint)) {
         Some(Format::F16) => DType::F16,
         Some(Format::BF16) => DType::BF16,
         _ => DType::F32,
     }
-}
-
-/// The format that most numbers of the matrices are stored in.
-fn dominant(checkpoint: &Checkpoint) -> Option<Format> {
-    let mut numbers: Vec<(Format, usize)> = Vec::new();
-    for t in matrices(checkpoint) {
-        let n = t.shape.iter().product::<usize>();
-        match numbers.iter_mut().find(|(f, _)| *f == t.format) {
-            Some((_, sum)) => *sum = sum.saturating_add(n),
-            None => numbers.push((t.format, n)),
-        }
-    }
-    numbers.into_iter().max_by_key(|(_, n)| *n).map(|(f, _)| f)
 }
 
 /// See [`super::Loader::notes`].

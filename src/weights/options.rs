@@ -53,7 +53,7 @@ impl Quant {
         };
         preferred
             .into_iter()
-            .find(|t| width > 0 && width % t.block_size() == 0)
+            .find(|t| width > 0 && width.is_multiple_of(t.block_size()))
     }
 }
 

@@ -1,3 +1,5 @@
-//! One test binary for everything that a user would check.
+//! What a user would check, one binary for all files.
 
 mod text;
+mod weights;
+mod weights_faults;
