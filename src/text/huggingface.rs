@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::detokenize::Spelling;
-use super::pipeline;
+use super::pipeline::{self, Pipeline};
 use super::special::{eos_token_ids, token_text, Specials};
 use super::tokenizer::Affix;
 use super::{TextError, Tokenizer};
@@ -65,8 +65,7 @@ pub(super) fn from_files(
     let file = tokenizer_json.display().to_string();
     let fail = |reason: String| TextError::tokenizer(file.clone(), reason);
     let bytes = std::fs::read(tokenizer_json).map_err(|e| fail(format!("cannot be read: {e}")))?;
-    let mut inner = pipeline::read(&bytes).map_err(&fail)?;
-    let decoder = serde_json::to_value(inner.get_decoder()).map_err(|e| fail(e.to_string()))?;
+    let Pipeline { mut inner, decoder } = pipeline::read(&bytes).map_err(&fail)?;
     let spelling = Spelling::from_json(&decoder).map_err(&fail)?;
     // Padding and truncation belong to training; a prompt must come through whole.
     inner.with_padding(None);

@@ -6,10 +6,9 @@
 
 use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use tokenizers::models::bpe::{Merges, Vocab, BPE};
-use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
-};
+use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
 use super::gguf::{build_bpe, DAMAGED};
 
@@ -31,8 +30,10 @@ struct File {
     added_tokens: Vec<AddedToken>,
     normalizer: Option<NormalizerWrapper>,
     pre_tokenizer: Option<PreTokenizerWrapper>,
-    post_processor: Option<PostProcessorWrapper>,
-    decoder: Option<DecoderWrapper>,
+    #[serde(default)]
+    post_processor: Value,
+    #[serde(default)]
+    decoder: Value,
     model: Model,
 }
 
@@ -93,8 +94,15 @@ impl<'de> Visitor<'de> for MergeVisitor {
     }
 }
 
+/// A tokenizer.json as crane uses it.
+pub(super) struct Pipeline {
+    /// Without a decoder: decoding is crane's own.
+    pub inner: tokenizers::Tokenizer,
+    pub decoder: Value,
+}
+
 /// The pipeline of the text of a tokenizer.json; the error is the reason, with what to do.
-pub(super) fn read(bytes: &[u8]) -> Result<tokenizers::Tokenizer, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Pipeline, String> {
     let probe: Probe = serde_json::from_slice(bytes).map_err(|e| unreadable(&e))?;
     let model = probe
         .model
@@ -103,12 +111,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<tokenizers::Tokenizer, String> {
         Some(kind) => kind == "BPE",
         None => model.merges.is_some(),
     };
-    if !bpe {
-        return tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|e| format!("is not a tokenizer that crane can read ({e}); {DAMAGED}"));
+    if bpe {
+        return assemble(serde_json::from_slice(bytes).map_err(|e| unreadable(&e))?);
     }
-    let file: File = serde_json::from_slice(bytes).map_err(|e| unreadable(&e))?;
-    assemble(file)
+    let mut json: Value = serde_json::from_slice(bytes).map_err(|e| unreadable(&e))?;
+    let decoder = json.get_mut("decoder").map(Value::take).unwrap_or_default();
+    if let Some(processor) = json.get("post_processor") {
+        check_template(processor)?;
+    }
+    let inner = tokenizers::Tokenizer::from_bytes(json.to_string())
+        .map_err(|e| format!("is not a tokenizer that crane can read ({e}); {DAMAGED}"))?;
+    Ok(Pipeline { inner, decoder })
 }
 
 fn unreadable(error: &serde_json::Error) -> String {
@@ -120,7 +133,7 @@ fn unreadable(error: &serde_json::Error) -> String {
     }
 }
 
-fn assemble(file: File) -> Result<tokenizers::Tokenizer, String> {
+fn assemble(file: File) -> Result<Pipeline, String> {
     let model = file.model;
     let merges: Merges = model.merges.into_iter().filter_map(|Merge(m)| m).collect();
     let mut builder = BPE::builder()
@@ -143,10 +156,41 @@ fn assemble(file: File) -> Result<tokenizers::Tokenizer, String> {
         .with_normalizer(file.normalizer)
         .map_err(|e| e.to_string())?;
     inner.with_pre_tokenizer(file.pre_tokenizer);
-    inner.with_post_processor(file.post_processor);
-    inner.with_decoder(file.decoder);
+    if !file.post_processor.is_null() {
+        check_template(&file.post_processor)?;
+        let text = file.post_processor.to_string();
+        let processor: PostProcessorWrapper =
+            serde_json::from_str(&text).map_err(|e| unreadable(&e))?;
+        inner.with_post_processor(Some(processor));
+    }
     inner
         .add_tokens(file.added_tokens)
         .map_err(|e| e.to_string())?;
-    Ok(inner)
+    Ok(Pipeline {
+        inner,
+        decoder: file.decoder,
+    })
+}
+
+/// A template that names a token without ids, or a second text, would make `tokenizers` panic.
+fn check_template(processor: &Value) -> Result<(), String> {
+    let steps = processor.get("processors").and_then(Value::as_array);
+    steps.into_iter().flatten().try_for_each(check_template)?;
+    let tokens = processor.get("special_tokens");
+    let pieces = processor.get("single").and_then(Value::as_array);
+    for piece in pieces.into_iter().flatten() {
+        let named = |kind: &str| piece.get(kind)?.get("id")?.as_str();
+        let known = match (named("SpecialToken"), named("Sequence")) {
+            (Some(token), _) => tokens.and_then(|t| t.get(token)).is_some(),
+            (_, Some(sequence)) => sequence == "A",
+            // Anything else is left to `tokenizers`.
+            _ => true,
+        };
+        if !known {
+            return Err(format!(
+                "its post-processor names {piece}, which it does not define; {DAMAGED}"
+            ));
+        }
+    }
+    Ok(())
 }

@@ -144,6 +144,13 @@ fn a_broken_tokenizer_is_named_with_the_remedy() {
         ),
         (
             with(
+                "/post_processor",
+                json!({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}], "pair": [], "special_tokens": {}}),
+            ),
+            "post-processor",
+        ),
+        (
+            with(
                 "/pre_tokenizer",
                 json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}),
             ),
