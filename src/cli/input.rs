@@ -45,8 +45,9 @@ pub enum Input {
     Messages(Vec<Message>),
 }
 
-/// Reads all that the user named. Order: stdin, files, arguments, a blank line between them.
-pub fn gather(args: &InputArgs, settings: &Settings) -> anyhow::Result<Input> {
+/// Reads all that the user named. Order: stdin, files, arguments, a blank line between them. With `raw` the last
+/// newline of stdin and files is kept.
+pub fn gather(args: &InputArgs, raw: bool, settings: &Settings) -> anyhow::Result<Input> {
     let is_stdin = |path: &Path| path == Path::new("-");
     if let Some(path) = &args.messages {
         let text = match is_stdin(path) {
@@ -63,9 +64,13 @@ pub fn gather(args: &InputArgs, settings: &Settings) -> anyhow::Result<Input> {
         true => read_stdin(settings)?,
         false => String::new(),
     };
-    let mut parts = vec![stdin];
+    let unframe = |text: String| match raw {
+        true => text,
+        false => without_last_newline(text),
+    };
+    let mut parts = vec![unframe(stdin)];
     for path in args.file.iter().filter(|path| !is_stdin(path)) {
-        parts.push(read_file(path)?);
+        parts.push(unframe(read_file(path)?));
     }
     let words: Vec<&str> = args
         .words
@@ -89,18 +94,25 @@ pub fn gather(args: &InputArgs, settings: &Settings) -> anyhow::Result<Input> {
     }
 }
 
-/// Joins what is not blank; one newline at a part's end is the shell's and not the user's.
+/// Joins what is not blank.
 fn assemble(parts: &[String]) -> Option<String> {
     let parts: Vec<&str> = parts
         .iter()
-        .map(|part| {
-            part.strip_suffix("\r\n")
-                .or(part.strip_suffix('\n'))
-                .unwrap_or(part)
-        })
+        .map(String::as_str)
         .filter(|part| !part.trim().is_empty())
         .collect();
     (!parts.is_empty()).then(|| parts.join("\n\n"))
+}
+
+/// One newline at the end of a stream is the shell's or the editor's and not the user's.
+fn without_last_newline(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
 }
 
 /// The whole of a text file, or of stdin for `-`.
@@ -190,12 +202,17 @@ mod tests {
     #[test]
     fn a_blank_line_stands_between_the_parts() {
         assert_eq!(
-            joined(&["a diff\n", "", "Review it."]),
+            joined(&["a diff", "", "Review it."]),
             Some("a diff\n\nReview it.".into())
         );
-        assert_eq!(joined(&["hi\r\n", ""]), Some("hi".into()));
-        assert_eq!(joined(&["two\n\n", ""]), Some("two\n".into()));
-        assert_eq!(joined(&["", "  indented"]), Some("  indented".into()));
+        assert_eq!(joined(&["", "  kept\n"]), Some("  kept\n".into()));
+    }
+
+    #[test]
+    fn one_newline_belongs_to_the_shell() {
+        for (text, expected) in [("hi\r\n", "hi"), ("two\n\n", "two\n"), ("x", "x"), ("", "")] {
+            assert_eq!(without_last_newline(text.into()), expected);
+        }
     }
 
     #[test]

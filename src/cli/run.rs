@@ -75,7 +75,7 @@ pub enum Shape {
 
 pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     let shape = shape(args, settings)?;
-    let input = input::gather(&args.input, settings)?;
+    let input = input::gather(&args.input, args.raw, settings)?;
     let mut sink = Sink::open(args.output.as_deref(), out)?;
     let mut session = Session::open(
         &args.model,

@@ -269,3 +269,92 @@ impl StreamDecoder<'_> {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{byte_of, byte_token, Decoding, Spelling};
+
+    fn decode(spelling: &Spelling, tokens: &[&str]) -> String {
+        let mut state = Decoding::new(spelling);
+        let mut out = String::new();
+        tokens
+            .iter()
+            .for_each(|t| state.push(spelling, t, &mut out));
+        state.finish(spelling, &mut out);
+        out
+    }
+
+    #[test]
+    fn every_byte_has_one_character() {
+        let mut seen = [false; 256];
+        for c in (0..400).filter_map(char::from_u32) {
+            if let Some(byte) = byte_of(c) {
+                assert!(!std::mem::replace(&mut seen[byte as usize], true), "{c:?}");
+            }
+        }
+        assert!(seen.iter().all(|s| *s));
+        assert_eq!(byte_of('Ġ'), Some(b' '));
+        assert_eq!(byte_of('Ċ'), Some(b'\n'));
+        assert_eq!(byte_of('Ń'), Some(0xAD));
+    }
+
+    #[test]
+    fn only_two_hexadecimal_digits_make_a_byte() {
+        assert_eq!(byte_token("<0x0A>"), Some(10));
+        for other in ["<0xA>", "<0x+A>", "<0x0A", "0x0A>", "<0x00A>", "<0xé>"] {
+            assert_eq!(byte_token(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn broken_bytes_become_marks() {
+        // As String::from_utf8_lossy: one mark for a sequence that was begun rightly.
+        assert_eq!(
+            decode(&Spelling::ByteLevel, &["a", "ä", "½", "b"]),
+            "a\u{fffd}b"
+        );
+        let pieces = Spelling::sentencepiece(true);
+        // As `tokenizers`: one for each byte token.
+        assert_eq!(
+            decode(&pieces, &["▁a", "<0xE4>", "<0xBD>", "b"]),
+            "a\u{fffd}\u{fffd}b"
+        );
+        // What is whole stays.
+        assert_eq!(
+            decode(&pieces, &["<0xC3>", "<0xA9>", "<0xFF>", "<0xC3>"]),
+            "é\u{fffd}\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn the_space_in_front_is_dropped_once() {
+        let pieces = Spelling::sentencepiece(true);
+        assert_eq!(decode(&pieces, &["▁▁", "▁Hi", "▁you"]), "  Hi you");
+        assert_eq!(decode(&pieces, &["<0x20>", "▁Hi"]), " Hi");
+        assert_eq!(decode(&pieces, &["Hi", "▁you"]), "Hi you");
+        assert_eq!(decode(&Spelling::sentencepiece(false), &["▁Hi"]), " Hi");
+    }
+
+    #[test]
+    fn decoders_of_tokenizer_json_are_understood() {
+        let metaspace =
+            json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"});
+        let spelling = Spelling::from_json(&metaspace).unwrap();
+        assert_eq!(decode(&spelling, &["▁Hi", "▁you"]), "Hi you");
+        let none = Spelling::from_json(&json!(null)).unwrap();
+        assert_eq!(decode(&none, &["two", "words"]), "two words");
+        let sequence = json!({"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+            {"type": "ByteFallback"}, {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0}]});
+        assert_eq!(
+            Spelling::from_json(&sequence),
+            Ok(Spelling::sentencepiece(true))
+        );
+        assert!(Spelling::from_json(&json!({"type": "CTC"})).is_err());
+        let regex = json!({"type": "Replace", "pattern": {"Regex": "a"}, "content": "b"});
+        assert!(Spelling::from_json(&regex).is_err());
+    }
+}

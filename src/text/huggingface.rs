@@ -1,5 +1,6 @@
 //! A Hugging Face folder's tokenizer files → a tokenizer, as transformers' fast tokenizers read them.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -125,15 +126,15 @@ fn add_tokens(
     }
     listed.sort_by_key(|(id, _)| *id);
 
-    let known = inner.get_added_tokens_decoder();
+    let decoder = inner.get_added_tokens_decoder();
+    let known: HashMap<&str, &AddedToken> = decoder
+        .values()
+        .map(|token| (token.content.as_str(), token))
+        .collect();
     let mut tokens: Vec<AddedToken> = listed
         .into_iter()
         .map(|(_, token)| token)
-        .filter(|token| {
-            !known
-                .values()
-                .any(|k| k == token && k.special == token.special)
-        })
+        .filter(|token| known.get(token.content.as_str()) != Some(&token))
         .collect();
     // A token with a role is special even where only its role says so.
     let extra = config
@@ -141,8 +142,7 @@ fn add_tokens(
         .and_then(Value::as_array);
     let roles = specials.iter().map(|(_, text)| text.to_string());
     for text in roles.chain(extra.into_iter().flatten().filter_map(token_text)) {
-        let listed =
-            known.values().any(|k| k.content == text) || tokens.iter().any(|t| t.content == text);
+        let listed = known.contains_key(text.as_str()) || tokens.iter().any(|t| t.content == text);
         if !listed && inner.token_to_id(&text).is_some() {
             tokens.push(AddedToken::from(text, true).normalized(false));
         }

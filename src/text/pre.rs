@@ -31,6 +31,7 @@ enum Splits {
 pub(super) struct Pre {
     names: &'static [&'static str],
     splits: Splits,
+    /// Canonical composition first, as the models' tokenizer.json has it (llama.cpp leaves it out).
     nfc: bool,
     /// A piece that is a token as it stands is not merged together.
     pub ignore_merges: bool,
@@ -128,4 +129,49 @@ fn split(regex: &str) -> Result<PreTokenizerWrapper, String> {
     Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
         .map(PreTokenizerWrapper::Split)
         .map_err(|e| format!("the pre-tokeniser cannot be built: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokenizers::tokenizer::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
+    fn pieces(name: &str, text: &str) -> Vec<String> {
+        let mut cut = PreTokenizedString::from(text);
+        let pre = Pre::named(name).unwrap().pre_tokenizer().unwrap();
+        pre.pre_tokenize(&mut cut).unwrap();
+        let splits = cut.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        splits
+            .iter()
+            .map(|(piece, _, _)| piece.replace('Ġ', "_"))
+            .collect()
+    }
+
+    #[test]
+    fn every_name_stands_once_and_builds() {
+        let names: Vec<&str> = TABLE.iter().flat_map(|row| row.names).copied().collect();
+        for name in &names {
+            assert_eq!(names.iter().filter(|n| *n == name).count(), 1, "{name}");
+            assert!(!pieces(name, "It's 12345 o'clock!").is_empty());
+        }
+    }
+
+    #[test]
+    fn digits_are_cut_as_the_model_learned_them() {
+        assert_eq!(pieces("qwen2", "a 1234"), ["a", "_", "1", "2", "3", "4"]);
+        assert_eq!(pieces("llama-bpe", "a 1234"), ["a", "_", "123", "4"]);
+        assert_eq!(pieces("smollm", "a 1234"), ["a", "_", "1", "2", "3", "4"]);
+        assert_eq!(pieces("gpt-2", "a 1234"), ["a", "_1234"]);
+        assert_eq!(pieces("default", "a+1234"), ["a", "+", "123", "4"]);
+        assert_eq!(pieces("tekken", "fooBar 12"), ["foo", "Bar", "_", "1", "2"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_known_ones() {
+        let error = Pre::named("nope").err().unwrap();
+        assert!(
+            error.contains("\"nope\"") && error.contains("llama-bpe"),
+            "{error}"
+        );
+    }
 }

@@ -1,7 +1,5 @@
 //! SentencePiece BPE: merges from the scores of the pieces.
 
-use std::cmp::Ordering;
-
 use tokenizers::models::bpe::{Merges, Vocab};
 
 /// Pieces longer than this are refused: finding their splits takes time that grows with the square.
@@ -44,7 +42,7 @@ pub(super) fn merges(pieces: &[(&str, f32)], vocab: &Vocab) -> Result<Merges, St
         merges.extend(local.drain(..).map(|(_, _, merge)| merge));
     }
     merges.sort_by(|a, b| {
-        let by_score = b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
+        let by_score = b.score.total_cmp(&a.score);
         by_score
             .then(b.left.1.cmp(&a.left.1))
             .then(b.right.1.cmp(&a.right.1))
@@ -53,4 +51,46 @@ pub(super) fn merges(pieces: &[(&str, f32)], vocab: &Vocab) -> Result<Merges, St
         .into_iter()
         .map(|m| (m.left.0.to_string(), m.right.0.to_string()))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_come_by_score_then_by_length() {
+        let pieces = [
+            ("ab", -1.0),
+            ("abc", 0.0),
+            ("bc", -1.0),
+            ("a", -9.0),
+            ("éa", -2.0),
+        ];
+        let known = ["a", "b", "c", "é", "ab", "bc", "abc", "éa"];
+        let vocab: Vocab = known
+            .iter()
+            .zip(0..)
+            .map(|(t, i)| (t.to_string(), i))
+            .collect();
+        let merges = merges(&pieces, &vocab).unwrap();
+        let merges: Vec<String> = merges.iter().map(|(a, b)| format!("{a} {b}")).collect();
+        assert_eq!(merges, ["ab c", "a bc", "a b", "b c", "é a"]);
+    }
+
+    #[test]
+    fn an_absurd_piece_is_refused() {
+        let long = "a".repeat(LONGEST_PIECE + 1);
+        assert!(merges(&[(&long, 0.0)], &Vocab::new()).is_err());
+    }
+
+    #[test]
+    fn scores_that_are_not_numbers_do_no_harm() {
+        let vocab: Vocab = ["a", "aa", "aaa"]
+            .iter()
+            .zip(0..)
+            .map(|(t, i)| (t.to_string(), i))
+            .collect();
+        let pieces = [("aa", f32::NAN), ("aaa", 1.0)];
+        assert_eq!(merges(&pieces, &vocab).unwrap().len(), 3);
+    }
 }

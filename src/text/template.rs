@@ -9,7 +9,7 @@ use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use serde_json::{Map, Value as Json};
 
 use super::gguf::GgufVocab;
@@ -206,9 +206,13 @@ fn environment() -> Result<Environment<'static>, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, "raised").with_source(Raised(message)))
         },
     );
-    env.add_function("strftime_now", |format: String| {
-        clock::now().format(&format)
-    });
+    env.add_function(
+        "strftime_now",
+        |state: &State, format: String| -> Result<String, Error> {
+            state.consume_fuel(1 + 8 * format.len() as u64)?;
+            Ok(clock::now().format(&format))
+        },
+    );
     Ok(env)
 }
 
@@ -280,4 +284,55 @@ fn without_generation_tags(source: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generation_tags_become_a_block_without_effect() {
+        for (source, expected) in [
+            (
+                "a{% generation %}b{% endgeneration %}c",
+                "a{% if true %}b{% endif %}c",
+            ),
+            (
+                "{%- generation -%} x {%-endgeneration+%}",
+                "{%- if true -%} x {%-endif+%}",
+            ),
+            (
+                "{% set generation = 1 %}{{ generation }}",
+                "{% set generation = 1 %}{{ generation }}",
+            ),
+            ("{% if x", "{% if x"),
+        ] {
+            assert_eq!(without_generation_tags(source), expected);
+        }
+    }
+
+    #[test]
+    fn a_list_of_templates_without_a_default_is_refused() {
+        let config = serde_json::json!({"chat_template": [{"name": "rag", "template": "x"}]});
+        let error = pick(&config, Path::new("tokenizer_config.json")).unwrap_err();
+        assert!(error.to_string().contains("rag"), "{error}");
+        assert_eq!(pick(&Json::Null, Path::new("x")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_templates_words() {
+        let source = "{{ raise_exception('roles must alternate') }}";
+        let error = ChatTemplate::new(source, [], "m")
+            .render(&[], true)
+            .unwrap_err();
+        let expected = "the chat template of m failed: it refuses the conversation: roles must alternate; use --raw to send the prompt without it";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn the_date_is_written_where_it_is_asked_for() {
+        let template = ChatTemplate::new("{{ strftime_now('%Y-%m-%d') }}", [], "m");
+        let date = template.render(&[], true).unwrap();
+        assert!(date.as_str() > "2024-01-01" && date.len() == 10, "{date}");
+    }
 }

@@ -284,7 +284,7 @@ mod tests {
         let floats: Vec<f32> = (0..SHAPE[0] * SHAPE[1])
             .map(|i| (i as f32 * 0.7).sin() + i as f32 * 1e-5)
             .collect();
-        assert!(floats.len() > 2 * CHUNK && floats.len() % CHUNK != 0);
+        assert!(floats.len() > 2 * CHUNK && !floats.len().is_multiple_of(CHUNK));
         let bytes: Vec<u8> = floats.iter().flat_map(|x| x.to_le_bytes()).collect();
         let source = Source::new(Format::F32, &bytes, floats.len()).unwrap();
         let whole = Tensor::from_vec(floats, &SHAPE, &Device::Cpu).unwrap();

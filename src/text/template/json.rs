@@ -1,7 +1,7 @@
 //! `tojson` as transformers defines it: Python's `json.dumps` with `ensure_ascii=False`.
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 
 struct Style {
     indent: Option<String>,
@@ -12,7 +12,12 @@ struct Style {
 }
 
 /// The filter: `tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
-pub(super) fn tojson(value: &Value, ascii: Option<bool>, kwargs: Kwargs) -> Result<String, Error> {
+pub(super) fn tojson(
+    state: &State,
+    value: &Value,
+    ascii: Option<bool>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
     let indent: Option<Value> = kwargs.get("indent")?;
     let indent = indent.filter(|v| !v.is_none()).map(|v| match v.as_str() {
         Some(text) => text.to_string(),
@@ -34,6 +39,8 @@ pub(super) fn tojson(value: &Value, ascii: Option<bool>, kwargs: Kwargs) -> Resu
     kwargs.assert_all_used()?;
     let mut out = String::new();
     write(value, &style, 0, &mut out)?;
+    // The engine charges for the bytes of the result; writing it costs several times that.
+    state.consume_fuel(1 + out.len() as u64 / 4)?;
     Ok(out)
 }
 
