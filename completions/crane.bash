@@ -983,7 +983,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__show)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --tensors --template --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -103,6 +103,8 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --threads 'Threads [default: the physical cores this process may use]'
             cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
             cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --tensors 'List every tensor: name, shape, type, bytes'
+            cand --template 'Print the whole chat template'
             cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
             cand -q 'Only errors on stderr'
             cand --quiet 'Only errors on stderr'

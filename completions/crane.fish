@@ -108,6 +108,8 @@ complete -c crane -n "__fish_crane_using_subcommand show" -l cache-dir -d 'Where
 complete -c crane -n "__fish_crane_using_subcommand show" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand show" -l tensors -d 'List every tensor: name, shape, type, bytes'
+complete -c crane -n "__fish_crane_using_subcommand show" -l template -d 'Print the whole chat template'
 complete -c crane -n "__fish_crane_using_subcommand show" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand show" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand show" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'

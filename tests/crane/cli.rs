@@ -196,7 +196,7 @@ fn an_asked_for_gpu_that_is_not_there_is_an_error() {
         return;
     }
     fails(
-        crane().args(["run", "m", "hi", "--device", "cuda"]),
+        crane().args(["run", "smollm2-135m", "hi", "--device", "cuda"]),
         1,
         &["--device cuda:0", "--features cuda"],
     );
