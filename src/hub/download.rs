@@ -97,15 +97,9 @@ impl Job<'_> {
 
     /// The hash that the blob's name is.
     fn kind(&self) -> Hash {
-        match self.bytes {
-            _ if !self.verify => Hash::None,
-            _ if is_hex(self.etag, 64) => Hash::Sha256(Sha256::new()),
-            Some(bytes) if is_hex(self.etag, 40) => {
-                let mut git = Sha1::new();
-                git.update(format!("blob {bytes}\0"));
-                Hash::Sha1(git, Sha1::new())
-            }
-            _ => Hash::None,
+        match self.verify {
+            true => Hash::of(self.etag, self.bytes),
+            false => Hash::None,
         }
     }
 
@@ -319,6 +313,19 @@ pub enum Hash {
 }
 
 impl Hash {
+    /// The hash of no bytes, of the kind that `etag` is. A git hash begins with the length.
+    pub fn of(etag: &str, bytes: Option<u64>) -> Self {
+        match bytes {
+            _ if is_hex(etag, 64) => Hash::Sha256(Sha256::new()),
+            Some(bytes) if is_hex(etag, 40) => {
+                let mut git = Sha1::new();
+                git.update(format!("blob {bytes}\0"));
+                Hash::Sha1(git, Sha1::new())
+            }
+            _ => Hash::None,
+        }
+    }
+
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
@@ -536,14 +543,10 @@ mod tests {
     fn git_hashes_are_recognised() {
         // `printf 'what is up, doc?' | git hash-object --stdin`, the example of the Pro Git book.
         let content = b"what is up, doc?";
-        let mut git = Sha1::new();
-        git.update(format!("blob {}\0", content.len()));
-        let mut hash = Hash::Sha1(git, Sha1::new());
+        let etag = "bd9dbf5aae1a3862dd1526723246b20206e5fc37";
+        let mut hash = Hash::of(etag, Some(content.len() as u64));
         hash.update(content);
-        assert_eq!(
-            hash.mismatch("bd9dbf5aae1a3862dd1526723246b20206e5fc37"),
-            None
-        );
+        assert_eq!(hash.mismatch(etag), None);
         assert!(hash
             .mismatch("bd9dbf5aae1a3862dd1526723246b20206e5fc38")
             .is_some());

@@ -1,0 +1,4 @@
+//! What a user would check, in one test binary.
+
+mod hub;
+mod hub_server;
