@@ -19,9 +19,9 @@ use super::listing::is_hex;
 use super::lock::Lock;
 use super::source::{explain, pause_after};
 use super::space::human_bytes;
-use super::HubError;
+use super::{HubError, TimeLimits};
 
-/// Attempts in a row that bring no new byte.
+/// Attempts in a row that bring nothing to speak of.
 const ATTEMPTS: u32 = 5;
 /// Attempts in all, for a server that brings a little each time.
 const ALL_ATTEMPTS: u32 = 200;
@@ -113,11 +113,9 @@ impl Job<'_> {
                 Ok(outcome) => return Ok(outcome),
                 Err(failure) => failure,
             };
-            fruitless = if partial.bytes > before {
-                1
-            } else {
-                fruitless + 1
-            };
+            // A few bytes an attempt are no progress, or a crawling server would hold us for hours.
+            let fruitful = partial.bytes >= before + TimeLimits::SLOW_BYTES;
+            fruitless = if fruitful { 1 } else { fruitless + 1 };
             let fatal = |f| {
                 Err(explain(
                     self.client,
