@@ -1,3 +1,7 @@
 //! crane's binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crane::cli::main()
+}

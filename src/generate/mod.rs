@@ -1,7 +1,17 @@
 //! The decoding loop, sampling, stopping, statistics.
 
-use crate::models::{LanguageModel, ModelError};
-use crate::text::{TextError, Tokenizer};
+mod engine;
+mod logprobs;
+mod sampler;
+mod stop;
+
+pub use engine::Engine;
+pub use logprobs::log_softmax;
+pub use sampler::Sampler;
+pub use stop::StopMatcher;
+
+use crate::models::ModelError;
+use crate::text::TextError;
 
 /// Why generation stopped with an error.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +24,10 @@ pub enum GenerateError {
     BadLogits { position: usize },
     #[error("the prompt is empty; give a prompt")]
     EmptyPrompt,
+    #[error(
+        "there is nothing to score: the text has {tokens} tokens and the first one is never scored"
+    )]
+    NothingToScore { tokens: usize },
     #[error("the prompt has {needed} tokens and the context holds {limit}; shorten it, raise --ctx-size, or cut it with --overflow middle")]
     ContextFull { needed: usize, limit: usize },
 }
@@ -93,7 +107,8 @@ pub struct TopLogprob {
 /// One step of the output, as it is made.
 #[derive(Debug)]
 pub struct Step<'a> {
-    pub token: u32,
+    /// None for text that was held back until the output ended.
+    pub token: Option<u32>,
     /// Text that became final with this token (may be empty).
     pub text: &'a str,
     pub logprob: Option<&'a TokenLogprob>,
@@ -125,30 +140,14 @@ pub struct Output {
     pub timings: Timings,
 }
 
-/// A model with its tokenizer and the tokens in its cache.
-pub struct Engine {
-    pub model: Box<dyn LanguageModel>,
-    pub tokenizer: Tokenizer,
-}
-
-impl Engine {
-    pub fn new(_model: Box<dyn LanguageModel>, _tokenizer: Tokenizer) -> Self {
-        unimplemented!()
-    }
-    /// Generates after `prompt`. The cache is matched by token prefix, so that only what is new is computed.
-    /// `on_step` is called for each token as it is made; returning `false` (a closed pipe, Ctrl-C) ends the
-    /// output as `Interrupted`. `interrupted` is also polled between prefill chunks.
-    pub fn generate(
-        &mut self,
-        _prompt: &[u32],
-        _options: &GenerateOptions,
-        _interrupted: &dyn Fn() -> bool,
-        _on_step: &mut dyn FnMut(Step) -> bool,
-    ) -> Result<Output, GenerateError> {
-        unimplemented!()
-    }
-    /// Negative log-likelihood of each token of `ids` but the first, natural logarithm.
-    pub fn score(&mut self, _ids: &[u32]) -> Result<Vec<f64>, GenerateError> {
-        unimplemented!()
+impl Output {
+    fn empty(finish_reason: FinishReason, timings: Timings) -> Self {
+        Self {
+            text: String::new(),
+            tokens: Vec::new(),
+            finish_reason,
+            logprobs: Vec::new(),
+            timings,
+        }
     }
 }

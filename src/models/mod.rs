@@ -1,18 +1,33 @@
 //! One file an architecture, and the table of them.
 
+mod config;
+mod llama;
+mod rope_config;
+
 use candle_core::Tensor;
 
-use crate::weights::{Checkpoint, LoadOptions};
+pub use config::Config;
+pub use llama::Llama;
+
+use crate::weights::{Checkpoint, Header, Loader};
 
 /// Why a model could not be built or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    #[error("unsupported architecture '{found}' (crane knows: {known}); convert the model or open an issue")]
-    UnknownArchitecture { found: String, known: String },
+    #[error("{file}: unsupported architecture '{found}'; crane runs {known}")]
+    UnknownArchitecture {
+        file: String,
+        found: String,
+        known: String,
+    },
     #[error("'{model}' is a {task} model; its code is not part of this version of crane ('crane pull' and 'crane show' work)")]
     TaskNotBuilt { model: String, task: &'static str },
     #[error("{file}: {reason}")]
     Config { file: String, reason: String },
+    #[error(
+        "a context of {asked} tokens is not possible: --ctx-size takes 1 to {limit} for this model"
+    )]
+    ContextSize { asked: usize, limit: usize },
     #[error("the context is full: {needed} tokens do not fit {limit}; shorten the prompt or raise --ctx-size")]
     ContextFull { needed: usize, limit: usize },
     #[error(transparent)]
@@ -28,20 +43,6 @@ pub enum Task {
     Vision,
     Speech,
 }
-
-/// One architecture crane knows: how the two file formats spell it, and what it is for.
-pub struct Architecture {
-    /// As in `architectures[0]` of config.json, e.g. `Qwen2ForCausalLM`.
-    pub hf: &'static str,
-    /// As in `general.architecture` of a GGUF file, e.g. `qwen2`.
-    pub gguf: &'static str,
-    /// As in `model_type` of config.json, e.g. `qwen2`.
-    pub model_type: &'static str,
-    pub task: Task,
-}
-
-/// The table of architectures; detection, `--help`, `crane show` and error messages read it.
-pub static ARCHITECTURES: &[Architecture] = &[];
 
 /// A text model with its key/value cache, one sequence.
 pub trait LanguageModel: Send {
@@ -59,30 +60,206 @@ pub trait LanguageModel: Send {
     fn vocab_size(&self) -> usize;
 }
 
+/// One architecture crane knows: how the two file formats spell it, and what it is for.
+#[derive(Debug)]
+pub struct Architecture {
+    /// As in `architectures[0]` of config.json, e.g. `Qwen2ForCausalLM`.
+    pub hf: &'static str,
+    /// As in `general.architecture` of a GGUF file, e.g. `qwen2`; None where GGUF has no word of its own.
+    pub gguf: Option<&'static str>,
+    /// As in `model_type` of config.json, e.g. `qwen2`.
+    pub model_type: &'static str,
+    pub task: Task,
+    /// None while the code is to come.
+    loader: Option<TextLoader>,
+}
+
+type TextLoader = fn(&Loader, &Config, usize) -> Result<Box<dyn LanguageModel>, ModelError>;
+
+fn load_llama(
+    loader: &Loader,
+    config: &Config,
+    context: usize,
+) -> Result<Box<dyn LanguageModel>, ModelError> {
+    Ok(Box::new(Llama::load(loader, config, context)?))
+}
+
+/// The table of architectures; detection, `--help`, `crane show` and error messages read it.
+pub static ARCHITECTURES: &[Architecture] = &[
+    Architecture {
+        hf: "LlamaForCausalLM",
+        gguf: Some("llama"),
+        model_type: "llama",
+        task: Task::Text,
+        loader: Some(load_llama),
+    },
+    Architecture {
+        hf: "MistralForCausalLM",
+        gguf: None,
+        model_type: "mistral",
+        task: Task::Text,
+        loader: Some(load_llama),
+    },
+    Architecture {
+        hf: "Qwen2ForCausalLM",
+        gguf: Some("qwen2"),
+        model_type: "qwen2",
+        task: Task::Text,
+        loader: Some(load_llama),
+    },
+    Architecture {
+        hf: "Qwen3ForCausalLM",
+        gguf: Some("qwen3"),
+        model_type: "qwen3",
+        task: Task::Text,
+        loader: Some(load_llama),
+    },
+    Architecture {
+        hf: "Qwen2_5_VLForConditionalGeneration",
+        gguf: Some("qwen2vl"),
+        model_type: "qwen2_5_vl",
+        task: Task::Vision,
+        loader: None,
+    },
+    Architecture {
+        hf: "NamoForCausalLM",
+        gguf: None,
+        model_type: "namo",
+        task: Task::Vision,
+        loader: None,
+    },
+];
+
+/// The largest context that is taken without being asked for: a longer one costs memory that most prompts do not need.
+pub const DEFAULT_CONTEXT: usize = 32_768;
+
+/// The row of the table that `checkpoint` belongs to.
+///
+/// # Errors
+/// An architecture that is not in the table: the message lists those that are.
+pub fn detect(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelError> {
+    let (found, row) = match checkpoint.header() {
+        Header::Gguf(metadata) => {
+            let found = metadata.str("general.architecture");
+            let row = ARCHITECTURES
+                .iter()
+                .find(|row| row.gguf.is_some() && row.gguf == found);
+            (found, row)
+        }
+        Header::HuggingFace(json) => {
+            let class = json
+                .get("architectures")
+                .and_then(|names| names.get(0))
+                .and_then(|name| name.as_str());
+            let model_type = json.get("model_type").and_then(|name| name.as_str());
+            let row = ARCHITECTURES
+                .iter()
+                .find(|row| class == Some(row.hf))
+                .or_else(|| {
+                    ARCHITECTURES
+                        .iter()
+                        .find(|row| class.is_none() && model_type == Some(row.model_type))
+                });
+            (class.or(model_type), row)
+        }
+    };
+    row.ok_or_else(|| ModelError::UnknownArchitecture {
+        file: checkpoint.path().display().to_string(),
+        found: found.unwrap_or("(none named)").to_string(),
+        known: known(),
+    })
+}
+
+/// The architectures that run, as config.json spells them, separated by commas.
+pub fn known() -> String {
+    ARCHITECTURES
+        .iter()
+        .filter(|row| row.loader.is_some())
+        .map(|row| row.hf)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 /// Facts of a model read from its headers alone, for `crane show`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Summary {
     pub architecture: String,
     pub context_length: usize,
     pub hidden_size: usize,
+    pub intermediate_size: usize,
     pub layers: usize,
     pub heads: usize,
     pub kv_heads: usize,
     pub head_dim: usize,
     pub vocab_size: usize,
+    pub rope_theta: f64,
+    pub tied_embeddings: bool,
 }
 
 /// Reads the summary of `checkpoint`.
-pub fn summary(_checkpoint: &Checkpoint) -> Result<Summary, ModelError> {
-    unimplemented!()
+///
+/// # Errors
+/// As [`detect`] and [`Config::read`].
+pub fn summary(checkpoint: &Checkpoint) -> Result<Summary, ModelError> {
+    let row = text_row(checkpoint)?;
+    let config = Config::read(checkpoint, row.model_type)?;
+    Ok(Summary {
+        architecture: row.hf.to_string(),
+        context_length: config.context_length,
+        hidden_size: config.hidden_size,
+        intermediate_size: config.intermediate_size,
+        layers: config.n_layers,
+        heads: config.n_heads,
+        kv_heads: config.n_kv_heads,
+        head_dim: config.head_dim,
+        vocab_size: config.vocab_size,
+        rope_theta: config.rope.theta,
+        tied_embeddings: config.tie_word_embeddings,
+    })
 }
 
 /// Builds the text model in `checkpoint` with room for `context` tokens (None: the model's own length,
-/// bounded at 32,768).
-pub fn load(
-    _checkpoint: &Checkpoint,
-    _options: &LoadOptions,
-    _context: Option<usize>,
-) -> Result<Box<dyn LanguageModel>, ModelError> {
-    unimplemented!()
+/// bounded at [`DEFAULT_CONTEXT`]).
+///
+/// # Errors
+/// An architecture crane does not run, a configuration it does not compute, a tensor that is missing or of another
+/// shape, a `context` of 0 or past the model's own.
+pub fn load(loader: &Loader, context: Option<usize>) -> Result<Box<dyn LanguageModel>, ModelError> {
+    let checkpoint = loader.checkpoint();
+    let row = text_row(checkpoint)?;
+    let config = Config::read(checkpoint, row.model_type)?;
+    let context = match context {
+        Some(asked) if asked == 0 || asked > config.context_length => {
+            return Err(ModelError::ContextSize {
+                asked,
+                limit: config.context_length,
+            })
+        }
+        Some(asked) => asked,
+        None => config.context_length.min(DEFAULT_CONTEXT),
+    };
+    match row.loader {
+        Some(load) => load(loader, &config, context),
+        None => Err(not_built(checkpoint, row)),
+    }
+}
+
+/// The row of a model that generates text.
+fn text_row(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelError> {
+    let row = detect(checkpoint)?;
+    match row.loader {
+        Some(_) => Ok(row),
+        None => Err(not_built(checkpoint, row)),
+    }
+}
+
+fn not_built(checkpoint: &Checkpoint, row: &Architecture) -> ModelError {
+    ModelError::TaskNotBuilt {
+        model: checkpoint.path().display().to_string(),
+        task: match row.task {
+            Task::Text => "text",
+            Task::Vision => "vision",
+            Task::Speech => "speech",
+        },
+    }
 }

@@ -1,4 +1,9 @@
-//! What a user would check, in one test binary.
+//! What a user would check, one binary for all files.
 
+mod cli;
 mod hub;
 mod hub_server;
+mod parity;
+mod text;
+mod weights;
+mod weights_faults;

@@ -1,0 +1,330 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_crane_global_optspecs
+    string join \n device= dtype= t/threads= offline cache-dir= q/quiet v/verbose json color= h/help V/version
+end
+
+function __fish_crane_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_crane_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_crane_using_subcommand
+    set -l cmd (__fish_crane_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c crane -n "__fish_crane_needs_command" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_needs_command" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_needs_command" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_needs_command" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_needs_command" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_needs_command" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_needs_command" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_needs_command" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_needs_command" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crane -n "__fish_crane_needs_command" -s V -l version -d 'Print version'
+complete -c crane -n "__fish_crane_needs_command" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
+complete -c crane -n "__fish_crane_needs_command" -f -a "list" -d 'List the models on this machine'
+complete -c crane -n "__fish_crane_needs_command" -f -a "ls" -d 'List the models on this machine'
+complete -c crane -n "__fish_crane_needs_command" -f -a "show" -d 'Show what a model is, from its headers alone'
+complete -c crane -n "__fish_crane_needs_command" -f -a "rm" -d 'Remove a model from the cache'
+complete -c crane -n "__fish_crane_needs_command" -f -a "verify" -d 'Check a model\'s files against their checksums'
+complete -c crane -n "__fish_crane_needs_command" -f -a "run" -d 'Answer one prompt'
+complete -c crane -n "__fish_crane_needs_command" -f -a "chat" -d 'Hold a conversation'
+complete -c crane -n "__fish_crane_needs_command" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
+complete -c crane -n "__fish_crane_needs_command" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
+complete -c crane -n "__fish_crane_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c crane -n "__fish_crane_needs_command" -f -a "man" -d 'Print the manual page (roff)'
+complete -c crane -n "__fish_crane_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l quant -d 'The quantisation to fetch, as MODEL:QUANT says it (q4_k_m, q8_0, bf16)' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l revision -d 'The branch, tag or commit to fetch [default: main]' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l include -d 'Fetch the files that match instead of the ones the model needs (repeatable; * and ?)' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l exclude -d 'Leave out the files that match (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l endpoint -d 'The hub or mirror to fetch from [default: HF_ENDPOINT or https://huggingface.co]' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, else plain lines'
+plain\t'One line when a file starts and one when it is there'
+json\t'One JSON object a line on stderr'
+none\t'Nothing but notices'"
+complete -c crane -n "__fish_crane_using_subcommand pull" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand pull" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand pull" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand pull" -l dry-run -d 'Say what would be fetched, and whether disk and memory suffice'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l force -d 'Fetch files again that are there'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l no-verify -d 'Do not check the sha256 of what arrives'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand pull" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand pull" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crane -n "__fish_crane_using_subcommand list" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand list" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand list" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand list" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand list" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand list" -l catalogue -d 'List the models that have a short name instead, fetched or not'
+complete -c crane -n "__fish_crane_using_subcommand list" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand list" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand list" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand list" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand list" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand ls" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand ls" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand ls" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand ls" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand ls" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand ls" -l catalogue -d 'List the models that have a short name instead, fetched or not'
+complete -c crane -n "__fish_crane_using_subcommand ls" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand ls" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand ls" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand ls" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand ls" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand show" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand show" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand show" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand show" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand show" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand show" -l tensors -d 'List every tensor: name, shape, type, bytes'
+complete -c crane -n "__fish_crane_using_subcommand show" -l template -d 'Print the whole chat template'
+complete -c crane -n "__fish_crane_using_subcommand show" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand show" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand show" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand show" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand show" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand rm" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand rm" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand rm" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand rm" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand rm" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand rm" -s y -l yes -d 'Do not ask'
+complete -c crane -n "__fish_crane_using_subcommand rm" -l dry-run -d 'Say what would be removed'
+complete -c crane -n "__fish_crane_using_subcommand rm" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand rm" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand rm" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand rm" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand rm" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand verify" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, else plain lines'
+plain\t'One line when a file starts and one when it is there'
+json\t'One JSON object a line on stderr'
+none\t'Nothing but notices'"
+complete -c crane -n "__fish_crane_using_subcommand verify" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand verify" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand verify" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand verify" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand verify" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand verify" -l repair -d 'Fetch damaged files again'
+complete -c crane -n "__fish_crane_using_subcommand verify" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand verify" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand verify" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand verify" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crane -n "__fish_crane_using_subcommand run" -s p -l prompt -d 'The prompt, as one argument' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -s f -l file -d 'Read a file into the prompt (repeatable; \'-\' is stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l messages -d 'A conversation instead of a prompt: a JSON list of {"role": …, "content": …} (\'-\' is stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l system -d 'System message' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l prefill -d 'Start of the answer, which the model continues; not repeated in the output' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l overflow -d 'What to do with a prompt that is longer than the context' -r -f -a "error\t'Refuse the prompt'
+middle\t'Leave out tokens in the middle'"
+complete -c crane -n "__fish_crane_using_subcommand run" -l format -d 'Shape of the output; --json alone is --format json' -r -f -a "text\t'The answer as it is made'
+json\t'One object on one line'
+ndjson\t'One object a token, and the whole object last'"
+complete -c crane -n "__fish_crane_using_subcommand run" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -s o -l output -d 'Write to a file, which appears when it is complete (\'-\': stdout)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+q8_0\t''
+q4_0\t''
+q4k\t''
+q6k\t''"
+complete -c crane -n "__fish_crane_using_subcommand run" -s n -l max-tokens -d 'Tokens to generate at most [default: until the model stops or the context is full]' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l temp -l temperature -d 'Temperature; 0 always takes the likeliest token' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l top-k -d 'Sample from the K likeliest tokens (0: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l top-p -d 'Sample from the likeliest tokens that together reach probability P (1: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l min-p -d 'Leave out tokens less likely than P times the likeliest (0: none)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l repeat-penalty -d 'Divide the logits of tokens seen before (1: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l repeat-last-n -d 'How many tokens back the repetition penalty looks (-1: all)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l presence-penalty -d 'Subtract from the logits of tokens in the output (0: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l frequency-penalty -d 'Subtract from the logits of tokens in the output, once for each time (0: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -s s -l seed -d 'Seed; the same seed gives the same text [default: random]' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -s r -l stop -d 'Stop before this text (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand run" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand run" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand run" -l raw -d 'Send the prompt as it is, without the model\'s chat template'
+complete -c crane -n "__fish_crane_using_subcommand run" -l stats -d 'Times, speeds, memory and settings on stderr'
+complete -c crane -n "__fish_crane_using_subcommand run" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
+complete -c crane -n "__fish_crane_using_subcommand run" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand run" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand run" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand run" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l system -d 'System message' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+q8_0\t''
+q4_0\t''
+q4k\t''
+q6k\t''"
+complete -c crane -n "__fish_crane_using_subcommand chat" -s n -l max-tokens -d 'Tokens to generate at most [default: until the model stops or the context is full]' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l temp -l temperature -d 'Temperature; 0 always takes the likeliest token' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l top-k -d 'Sample from the K likeliest tokens (0: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l top-p -d 'Sample from the likeliest tokens that together reach probability P (1: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l min-p -d 'Leave out tokens less likely than P times the likeliest (0: none)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l repeat-penalty -d 'Divide the logits of tokens seen before (1: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l repeat-last-n -d 'How many tokens back the repetition penalty looks (-1: all)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l presence-penalty -d 'Subtract from the logits of tokens in the output (0: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l frequency-penalty -d 'Subtract from the logits of tokens in the output, once for each time (0: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -s s -l seed -d 'Seed; the same seed gives the same text [default: random]' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -s r -l stop -d 'Stop before this text (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand chat" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand chat" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand chat" -l stats -d 'Times, speeds and memory on stderr after each reply'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand chat" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand chat" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand chat" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand score" -s f -l file -d 'The text (\'-\': stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand score" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
+complete -c crane -n "__fish_crane_using_subcommand score" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+q8_0\t''
+q4_0\t''
+q4k\t''
+q6k\t''"
+complete -c crane -n "__fish_crane_using_subcommand score" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand score" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand score" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand score" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand score" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand score" -l raw -d 'As in \'run\'; a text is always scored as it is, so this changes nothing'
+complete -c crane -n "__fish_crane_using_subcommand score" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand score" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand score" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand score" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand score" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand devices" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand devices" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand devices" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand devices" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand devices" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand devices" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand devices" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand devices" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand devices" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand devices" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand completions" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand completions" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand completions" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand completions" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand completions" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand completions" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand completions" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand completions" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand completions" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand man" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand man" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand man" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand man" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand man" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand man" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand man" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand man" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand man" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand man" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "list" -d 'List the models on this machine'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "run" -d 'Answer one prompt'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "chat" -d 'Hold a conversation'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,105 @@
+//! What has been said in a chat.
+
+use crate::text::Message;
+
+/// Messages in order, with the system message apart.
+#[derive(Debug, Default, Clone)]
+pub struct Conversation {
+    system: Option<String>,
+    turns: Vec<Turn>,
+}
+
+#[derive(Debug, Clone)]
+struct Turn {
+    message: Message,
+    /// The reply was stopped by the user before its end.
+    stopped: bool,
+}
+
+impl Conversation {
+    pub fn new(system: Option<String>) -> Self {
+        Self {
+            system,
+            turns: Vec::new(),
+        }
+    }
+
+    /// Sets or (empty) removes the system message; what was said stays.
+    pub fn set_system(&mut self, text: &str) {
+        self.system = (!text.is_empty()).then(|| text.to_string());
+    }
+
+    /// Forgets what was said; the system message stays.
+    pub fn clear(&mut self) {
+        self.turns.clear();
+    }
+
+    pub fn ask(&mut self, text: &str) {
+        self.push("user", text.to_string(), false);
+    }
+
+    /// `stopped`: by the user, before its end.
+    pub fn answer(&mut self, text: String, stopped: bool) {
+        self.push("assistant", text, stopped);
+    }
+
+    /// Takes back the question that could not be answered.
+    pub fn take_back(&mut self) {
+        self.turns.pop();
+    }
+
+    /// How many replies were stopped.
+    pub fn stopped(&self) -> usize {
+        self.turns.iter().filter(|turn| turn.stopped).count()
+    }
+
+    /// As the template takes it.
+    pub fn messages(&self) -> Vec<Message> {
+        let system = self.system.iter().map(|text| Message {
+            role: "system".into(),
+            content: text.clone(),
+        });
+        system
+            .chain(self.turns.iter().map(|turn| turn.message.clone()))
+            .collect()
+    }
+
+    fn push(&mut self, role: &str, content: String, stopped: bool) {
+        self.turns.push(Turn {
+            message: Message {
+                role: role.into(),
+                content,
+            },
+            stopped,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(conversation: &Conversation) -> Vec<String> {
+        conversation
+            .messages()
+            .into_iter()
+            .map(|message| message.role)
+            .collect()
+    }
+
+    #[test]
+    fn turns_keep_their_order() {
+        let mut talk = Conversation::new(Some("be brief".into()));
+        talk.ask("hi");
+        talk.answer("hello".into(), true);
+        talk.ask("again");
+        assert_eq!(roles(&talk), ["system", "user", "assistant", "user"]);
+        assert_eq!(talk.stopped(), 1);
+        talk.take_back();
+        assert_eq!(roles(&talk), ["system", "user", "assistant"]);
+        talk.clear();
+        assert_eq!(roles(&talk), ["system"]);
+        talk.set_system("");
+        assert!(roles(&talk).is_empty());
+    }
+}

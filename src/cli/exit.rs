@@ -1,0 +1,315 @@
+//! Exit codes: what a script may rely on.
+
+use std::io::{self, Write};
+
+use crate::generate::GenerateError;
+use crate::hub::HubError;
+use crate::models::ModelError;
+use crate::text::TextError;
+use crate::weights::WeightsError;
+
+pub const OK: u8 = 0;
+pub const FAILED: u8 = 1;
+pub const USAGE: u8 = 2;
+pub const MISSING: u8 = 3;
+pub const NETWORK: u8 = 4;
+pub const TOO_LARGE: u8 = 5;
+pub const CORRUPT: u8 = 6;
+pub const CONDITION: u8 = 7;
+/// 128 + SIGINT, as a shell reports it.
+pub const INTERRUPTED: u8 = 130;
+/// 128 + SIGPIPE.
+pub const CLOSED_PIPE: u8 = 141;
+
+/// What the command line itself finds wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Missing(String),
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("{0}")]
+    Corrupt(String),
+    #[error("{0}")]
+    Condition(String),
+    #[error("{0}")]
+    Device(String),
+    /// Ctrl-C, and all that was there has been written.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// The exit code of an error: the outermost cause that has one decides.
+pub fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(cause_code).unwrap_or(FAILED)
+}
+
+fn cause_code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<CliError>() {
+        return Some(cli_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<HubError>() {
+        return Some(hub_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<GenerateError>() {
+        return Some(generate_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<ModelError>() {
+        return Some(model_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<WeightsError>() {
+        return Some(weights_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<TextError>() {
+        return Some(text_code(error));
+    }
+    cause.downcast_ref::<io::Error>().map(io_code)
+}
+
+fn cli_code(error: &CliError) -> u8 {
+    match error {
+        CliError::Usage(_) => USAGE,
+        CliError::Missing(_) => MISSING,
+        CliError::TooLarge(_) => TOO_LARGE,
+        CliError::Corrupt(_) => CORRUPT,
+        CliError::Condition(_) => CONDITION,
+        CliError::Device(_) => FAILED,
+        CliError::Interrupted => INTERRUPTED,
+    }
+}
+
+fn hub_code(error: &HubError) -> u8 {
+    match error {
+        HubError::BadReference(_) => USAGE,
+        HubError::NotFound(_) => MISSING,
+        HubError::Network(_) => NETWORK,
+        HubError::NoSpace(_) => TOO_LARGE,
+        HubError::Corrupt(_) => CORRUPT,
+        HubError::Interrupted => INTERRUPTED,
+        HubError::Io { source, .. } => file_code(source),
+    }
+}
+
+fn generate_code(error: &GenerateError) -> u8 {
+    match error {
+        GenerateError::Model(error) => model_code(error),
+        GenerateError::Text(error) => text_code(error),
+        GenerateError::BadLogits { .. } => FAILED,
+        GenerateError::EmptyPrompt | GenerateError::NothingToScore { .. } => USAGE,
+        GenerateError::ContextFull { .. } => TOO_LARGE,
+    }
+}
+
+fn model_code(error: &ModelError) -> u8 {
+    match error {
+        ModelError::UnknownArchitecture { .. } | ModelError::TaskNotBuilt { .. } => FAILED,
+        ModelError::Config { .. } => CORRUPT,
+        ModelError::ContextFull { .. } | ModelError::ContextSize { .. } => TOO_LARGE,
+        ModelError::Weights(error) => weights_code(error),
+        ModelError::Compute(_) => FAILED,
+    }
+}
+
+fn weights_code(error: &WeightsError) -> u8 {
+    match error {
+        WeightsError::Corrupt { .. } => CORRUPT,
+        WeightsError::Missing { .. } => MISSING,
+        WeightsError::Unsupported { .. } => FAILED,
+        WeightsError::Io { source, .. } => file_code(source),
+        WeightsError::Compute(_) => FAILED,
+    }
+}
+
+fn text_code(error: &TextError) -> u8 {
+    match error {
+        TextError::Tokenizer { .. } => CORRUPT,
+        TextError::Template { .. } => FAILED,
+        TextError::NoTemplate { .. } => USAGE,
+    }
+}
+
+/// A bare io error comes from stdout or from a file that the user named.
+fn io_code(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => CLOSED_PIPE,
+        _ => file_code(error),
+    }
+}
+
+fn file_code(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::NotFound => MISSING,
+        io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory => TOO_LARGE,
+        _ => FAILED,
+    }
+}
+
+/// The error and its causes on one line. A cause that the text above it already quotes is left out.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = one_line(&cause.to_string());
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line
+}
+
+/// candle appends a backtrace to its errors when RUST_BACKTRACE is set; it begins at frame 0.
+fn one_line(text: &str) -> String {
+    let text = text.split("\n   0: ").next().unwrap_or(text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Says on stderr what went wrong and gives the exit code. A closed pipe and Ctrl-C need no words.
+pub fn report(error: &anyhow::Error, color: bool) -> u8 {
+    let code = code(error);
+    let silent = code == CLOSED_PIPE
+        || error
+            .chain()
+            .any(|cause| matches!(cause.downcast_ref(), Some(CliError::Interrupted)));
+    if !silent {
+        let label = match color {
+            true => "\x1b[1;31merror:\x1b[0m",
+            false => "error:",
+        };
+        let _ = writeln!(io::stderr(), "{label} {}", message(error));
+    }
+    code
+}
+
+/// What clap answers instead of a parsed command line: help and version (0, stdout) or an error (2, stderr).
+pub fn usage(answer: &clap::Error) -> u8 {
+    match answer.print() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => CLOSED_PIPE,
+        _ => u8::try_from(answer.exit_code()).unwrap_or(USAGE),
+    }
+}
+
+thread_local! {
+    static EXPECTED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `probe`, whose panic is an answer and not a bug (a GPU library that cannot be loaded).
+pub fn catch<T>(probe: impl FnOnce() -> T) -> Result<T, String> {
+    EXPECTED.set(true);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(probe));
+    EXPECTED.set(false);
+    result.map_err(|payload| panic_text(payload.as_ref()))
+}
+
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    one_line(text)
+}
+
+/// A panic is a bug of crane: one line that says so, instead of a backtrace.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        if EXPECTED.get() {
+            return;
+        }
+        let place = info
+            .location()
+            .map(|at| format!(" ({}:{})", at.file(), at.line()))
+            .unwrap_or_default();
+        let text = panic_text(info.payload());
+        let _ = writeln!(
+            io::stderr(),
+            "error: crane hit a bug: {text}{place}; please report it with the command you typed"
+        );
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    fn code_of(error: impl Into<anyhow::Error>) -> u8 {
+        code(&error.into())
+    }
+
+    fn io_error(kind: io::ErrorKind) -> io::Error {
+        io::Error::new(kind, "text")
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_code() {
+        assert_eq!(code_of(CliError::Usage("x".into())), 2);
+        assert_eq!(code_of(CliError::Interrupted), 130);
+        assert_eq!(code_of(CliError::Condition("x".into())), 7);
+        assert_eq!(code_of(HubError::BadReference("x".into())), 2);
+        assert_eq!(code_of(HubError::NotFound("x".into())), 3);
+        assert_eq!(code_of(HubError::Network("x".into())), 4);
+        assert_eq!(code_of(HubError::NoSpace("x".into())), 5);
+        assert_eq!(code_of(HubError::Corrupt("x".into())), 6);
+        assert_eq!(code_of(HubError::Interrupted), 130);
+        assert_eq!(
+            code_of(GenerateError::ContextFull {
+                needed: 2,
+                limit: 1
+            }),
+            5
+        );
+        assert_eq!(
+            code_of(TextError::NoTemplate { file: "x".into() }),
+            USAGE,
+            "the remedy is another flag"
+        );
+        assert_eq!(code_of(anyhow::anyhow!("anything")), 1);
+    }
+
+    #[test]
+    fn the_code_is_found_through_contexts_and_wrapped_errors() {
+        let corrupt = WeightsError::Corrupt {
+            file: "a.gguf".into(),
+            reason: "cut short".into(),
+        };
+        let wrapped = anyhow::Error::from(GenerateError::Model(ModelError::Weights(corrupt)))
+            .context("while loading");
+        assert_eq!(code(&wrapped), 6);
+    }
+
+    #[test]
+    fn only_stdout_ends_quietly_on_a_broken_pipe() {
+        assert_eq!(code_of(io_error(io::ErrorKind::BrokenPipe)), 141);
+        assert_eq!(
+            code_of(HubError::Io {
+                context: "connection".into(),
+                source: io_error(io::ErrorKind::BrokenPipe)
+            }),
+            1
+        );
+        assert_eq!(code_of(io_error(io::ErrorKind::NotFound)), 3);
+        assert_eq!(code_of(io_error(io::ErrorKind::StorageFull)), 5);
+    }
+
+    #[test]
+    fn causes_are_joined_on_one_line_and_not_repeated() {
+        let error = HubError::Io {
+            context: "reading a".into(),
+            source: io_error(io::ErrorKind::Other),
+        };
+        assert_eq!(message(&error.into()), "reading a: text");
+        let error = Err::<(), _>(io_error(io::ErrorKind::Other))
+            .context("two\nlines")
+            .unwrap_err();
+        assert_eq!(message(&error), "two lines: text");
+    }
+
+    #[test]
+    fn an_expected_panic_becomes_text() {
+        let answer = catch(|| -> u8 { panic!("no library") });
+        assert_eq!(answer, Err("no library".to_string()));
+    }
+}

@@ -1,0 +1,145 @@
+//! The flags that every subcommand takes, as typed.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use crate::weights::{DTypeChoice, Quant};
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Number type to compute in; auto keeps what the file stores where the device is fast at it
+    #[arg(long, global = true, value_name = "TYPE", default_value = "auto")]
+    pub dtype: DTypeArg,
+    /// Threads [default: the physical cores this process may use]
+    #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Use only what is on this machine (also HF_HUB_OFFLINE=1)
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Where models are kept [default: the Hugging Face cache]
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub cache_dir: Option<PathBuf>,
+    /// Only errors on stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr: what a name resolved to, which device was taken
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Print JSON on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// `--quant`, for the subcommands that load a model.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct QuantArgs {
+    /// Quantise at load, tensor by tensor, where the width allows it
+    #[arg(long, value_name = "FORMAT", default_value = "none")]
+    pub quant: QuantArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ColorChoice {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DTypeArg {
+    #[default]
+    Auto,
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<DTypeArg> for DTypeChoice {
+    fn from(typed: DTypeArg) -> Self {
+        match typed {
+            DTypeArg::Auto => Self::Auto,
+            DTypeArg::F32 => Self::F32,
+            DTypeArg::F16 => Self::F16,
+            DTypeArg::Bf16 => Self::BF16,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum QuantArg {
+    #[default]
+    None,
+    #[value(name = "q8_0")]
+    Q8_0,
+    #[value(name = "q4_0")]
+    Q4_0,
+    #[value(name = "q4k", alias = "q4_k")]
+    Q4K,
+    #[value(name = "q6k", alias = "q6_k")]
+    Q6K,
+}
+
+impl QuantArg {
+    pub fn choice(self) -> Option<Quant> {
+        match self {
+            Self::None => None,
+            Self::Q8_0 => Some(Quant::Q8_0),
+            Self::Q4_0 => Some(Quant::Q4_0),
+            Self::Q4K => Some(Quant::Q4K),
+            Self::Q6K => Some(Quant::Q6K),
+        }
+    }
+}
+
+/// `--device`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    Auto,
+    Cpu,
+    /// The ordinal of the GPU.
+    Cuda(usize),
+    Metal,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        match typed {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            "metal" => Ok(Self::Metal),
+            other => other
+                .strip_prefix("cuda:")
+                .and_then(|n| n.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "one of auto, cpu, cuda, cuda:N, metal is meant".to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read() {
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
+        assert_eq!("metal".parse(), Ok(DeviceChoice::Metal));
+        for wrong in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "CUDA"] {
+            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Where the payload goes: stdout, or a file that appears whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// Standard output; its errors say so.
+pub struct Stdout(io::StdoutLock<'static>);
+
+impl Stdout {
+    pub fn lock() -> Self {
+        Self(io::stdout().lock())
+    }
+}
+
+fn to_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("writing to stdout: {error}"))
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(to_stdout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(to_stdout)
+    }
+}
+
+/// `-o FILE`, `-o -`, or no `-o`.
+pub enum Sink<'a> {
+    Stdout(&'a mut dyn Write),
+    File(WholeFile),
+}
+
+impl<'a> Sink<'a> {
+    pub fn open(path: Option<&Path>, stdout: &'a mut dyn Write) -> anyhow::Result<Self> {
+        match path {
+            None => Ok(Self::Stdout(stdout)),
+            Some(path) if path == Path::new("-") => Ok(Self::Stdout(stdout)),
+            Some(path) => WholeFile::create(path).map(Self::File),
+        }
+    }
+
+    /// The payload is complete.
+    pub fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(out) => Ok(out.flush()?),
+            Self::File(file) => file.finish(),
+        }
+    }
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(out) => out.write(bytes),
+            Self::File(file) => file.writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(out) => out.flush(),
+            Self::File(file) => file.writer.flush(),
+        }
+    }
+}
+
+/// A file written beside its final name and renamed when it is complete; dropped before that, it leaves no
+/// trace.
+pub struct WholeFile {
+    writer: BufWriter<File>,
+    temporary: PathBuf,
+    target: PathBuf,
+    renamed: bool,
+}
+
+impl WholeFile {
+    pub fn create(target: &Path) -> anyhow::Result<Self> {
+        let name = target.file_name().with_context(|| {
+            format!(
+                "{} names no file; give -o a file name or '-'",
+                target.display()
+            )
+        })?;
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.tmp", std::process::id()));
+        let temporary = target.with_file_name(hidden);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&temporary)
+            .with_context(|| format!("writing {}", target.display()))?;
+        Ok(Self {
+            writer: BufWriter::new(file),
+            temporary,
+            target: target.to_path_buf(),
+            renamed: false,
+        })
+    }
+
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        let finished = self
+            .writer
+            .flush()
+            .and_then(|()| self.writer.get_ref().sync_all())
+            .and_then(|()| fs::rename(&self.temporary, &self.target));
+        self.renamed = finished.is_ok();
+        finished.with_context(|| format!("writing {}", self.target.display()))
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if !self.renamed {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_appears_when_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("answer.txt");
+        fs::write(&target, "old").unwrap();
+        let mut stdout = Vec::new();
+        let mut sink = Sink::open(Some(&target), &mut stdout).unwrap();
+        sink.write_all(b"new").unwrap();
+        sink.flush().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        sink.finish().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        assert!(stdout.is_empty());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_dropped_file_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("answer.txt");
+        let mut file = WholeFile::create(&target).unwrap();
+        file.writer.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_dash_is_stdout() {
+        let mut stdout = Vec::new();
+        let mut sink = Sink::open(Some(Path::new("-")), &mut stdout).unwrap();
+        sink.write_all(b"text").unwrap();
+        sink.finish().unwrap();
+        assert_eq!(stdout, b"text");
+    }
+
+    #[test]
+    fn a_folder_is_refused() {
+        assert!(WholeFile::create(Path::new("/")).is_err());
+        assert!(WholeFile::create(Path::new("/no/such/folder/file")).is_err());
+    }
+}

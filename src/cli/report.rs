@@ -1,0 +1,264 @@
+//! What a run says about itself: the JSON object and the statistics.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::Context;
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::{json, Value};
+use sha2::{Digest, Sha256};
+
+use crate::generate::{Output, Step, Timings, TopLogprob};
+use crate::hub::StoredFile;
+
+use super::devices;
+use super::sampling::Resolved;
+use super::session::{Prompt, Session};
+
+/// A finished run with all that led to it.
+pub struct Report<'a> {
+    pub session: &'a Session,
+    pub settings: &'a Resolved,
+    pub prompt: &'a Prompt,
+    pub prefill: &'a str,
+    pub truncated_tokens: usize,
+    pub overflow: &'static str,
+    pub threads: usize,
+    pub output: &'a Output,
+    pub logprobs: bool,
+}
+
+/// `settings` of the JSON object.
+#[derive(Serialize)]
+struct SettingsJson<'a> {
+    #[serde(flatten)]
+    sampling: &'a Resolved,
+    ctx_size: usize,
+    overflow: &'static str,
+    raw: bool,
+    prefill: &'a str,
+    threads: usize,
+}
+
+impl Report<'_> {
+    /// The whole object. Field names are part of crane's interface; see the README.
+    pub fn json(&self) -> anyhow::Result<Value> {
+        let (session, output) = (self.session, self.output);
+        let mut object = json!({
+            "model": session.located.typed,
+            "resolved": session.located.resolved,
+            "files": files(&session.located.files)?,
+            "device": session.device,
+            "dtype": session.dtype,
+            "seed": self.settings.seed,
+            "settings": SettingsJson {
+                sampling: self.settings,
+                ctx_size: session.engine.context(),
+                overflow: self.overflow,
+                raw: self.prompt.raw,
+                prefill: self.prefill,
+                threads: self.threads,
+            },
+            "prompt": self.prompt.text,
+            "prompt_tokens": self.prompt.ids,
+            "truncated_tokens": self.truncated_tokens,
+            "notes": session.notes,
+            "text": output.text,
+            "tokens": output.tokens,
+            "finish_reason": output.finish_reason,
+        });
+        let timings = &output.timings;
+        let rest = [
+            ("logprobs", self.logprobs.then(|| json!(output.logprobs))),
+            (
+                "timings",
+                Some(json!({
+                    "load_ms": session.load_ms,
+                    "ttft_ms": timings.ttft_ms,
+                    "prefill_tps": timings.prefill_tps,
+                    "decode_tps": timings.decode_tps,
+                    "prefill_tokens": timings.prefill_tokens,
+                    "cached_tokens": timings.cached_tokens,
+                })),
+            ),
+            (
+                "peak_memory_bytes",
+                Some(json!(devices::peak_memory_bytes())),
+            ),
+        ];
+        if let Some(map) = object.as_object_mut() {
+            for (name, value) in rest {
+                if let Some(value) = value {
+                    map.insert(name.into(), value);
+                }
+            }
+        }
+        Ok(object)
+    }
+
+    /// The lines of `--stats`.
+    pub fn stats(&self) -> String {
+        stats(
+            self.session,
+            self.settings,
+            self.prompt.ids.len(),
+            self.output.tokens.len(),
+            &self.output.timings,
+        )
+    }
+}
+
+/// One line a fact, for stderr.
+pub fn stats(
+    session: &Session,
+    settings: &Resolved,
+    prompt_tokens: usize,
+    output_tokens: usize,
+    timings: &Timings,
+) -> String {
+    let memory = match devices::peak_memory_bytes() {
+        Some(bytes) => format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20)),
+        None => "not known on this system".into(),
+    };
+    let cached = match timings.cached_tokens {
+        0 => String::new(),
+        n => format!(", {n} of them kept from before"),
+    };
+    format!(
+        "load           {:.0} ms\n\
+         first token    {:.0} ms\n\
+         prefill        {:.1} tokens/s ({prompt_tokens} tokens{cached})\n\
+         decode         {:.1} tokens/s ({output_tokens} tokens)\n\
+         peak memory    {memory}\n\
+         computed on    {} ({})\n\
+         sampling       temperature {}, top-k {}, top-p {}, min-p {}, repeat penalty {}; defaults from {}\n\
+         seed           {}",
+        session.load_ms,
+        timings.ttft_ms,
+        timings.prefill_tps,
+        timings.decode_tps,
+        session.device,
+        session.dtype,
+        settings.sampling.temperature,
+        settings.sampling.top_k,
+        settings.sampling.top_p,
+        settings.sampling.min_p,
+        settings.sampling.repeat_penalty,
+        settings.defaults_from,
+        settings.seed
+    )
+}
+
+/// A line of `--format ndjson`.
+#[derive(Serialize)]
+pub struct StepJson<'a> {
+    /// Null for text that was held back until the output ended.
+    token: Option<u32>,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprob: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<&'a [TopLogprob]>,
+}
+
+impl<'a> From<&Step<'a>> for StepJson<'a> {
+    fn from(step: &Step<'a>) -> Self {
+        Self {
+            token: step.token,
+            text: step.text,
+            logprob: step.logprob.map(|entry| entry.logprob),
+            top: step.logprob.map(|entry| entry.top.as_slice()),
+        }
+    }
+}
+
+/// `path` and `sha256` of each file; what the hub did not state is computed.
+fn files(files: &[StoredFile]) -> anyhow::Result<Vec<Value>> {
+    files
+        .par_iter()
+        .map(|file| {
+            let sum = match &file.sha256 {
+                Some(sum) => sum.clone(),
+                None => sha256(&file.path)
+                    .with_context(|| format!("reading {}", file.path.display()))?,
+            };
+            Ok(json!({ "path": file.path, "sha256": sum }))
+        })
+        .collect()
+}
+
+/// Lower-case hexadecimal sha256 of a file.
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer)?;
+        match buffer.get(..n) {
+            None | Some([]) => break,
+            Some(bytes) => hasher.update(bytes),
+        }
+    }
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::TokenLogprob;
+
+    #[test]
+    fn known_sums_are_kept_and_others_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, "abc").unwrap();
+        let file = |sha256: Option<&str>| StoredFile {
+            name: "config.json".into(),
+            path: path.clone(),
+            bytes: 3,
+            sha256: sha256.map(str::to_string),
+        };
+        let both = files(&[file(Some("known")), file(None)]).unwrap();
+        assert_eq!(both[0]["sha256"], "known");
+        assert_eq!(
+            both[1]["sha256"],
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert!(files(&[file(None)]).is_err());
+    }
+
+    #[test]
+    fn a_step_is_one_object_a_token() {
+        let step = Step {
+            token: Some(5),
+            text: "é",
+            logprob: None,
+        };
+        let line = serde_json::to_string(&StepJson::from(&step)).unwrap();
+        assert_eq!(line, r#"{"token":5,"text":"é"}"#);
+        let entry = TokenLogprob {
+            token: 5,
+            logprob: -1.0 / 3.0,
+            top: vec![TopLogprob {
+                token: 7,
+                logprob: -0.25,
+            }],
+        };
+        let step = Step {
+            logprob: Some(&entry),
+            ..step
+        };
+        let line = serde_json::to_string(&StepJson::from(&step)).unwrap();
+        assert_eq!(
+            line,
+            r#"{"token":5,"text":"é","logprob":-0.3333333333333333,"top":[{"token":7,"logprob":-0.25}]}"#
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! `crane run`: one prompt, one answer.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::generate::{FinishReason, Output, Step};
+use crate::text::Message;
+
+use super::exit::CliError;
+use super::global::QuantArgs;
+use super::input::{self, Input, InputArgs};
+use super::interrupt;
+use super::output::Sink;
+use super::overflow::{self, Overflow};
+use super::report::{Report, StepJson};
+use super::sampling::SamplingArgs;
+use super::session::{Prompt, Session};
+use super::settings::Settings;
+
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Alias, org/repo, folder or .gguf file (see 'crane --help')
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// System message
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["raw", "messages"], allow_hyphen_values = true)]
+    pub system: Option<String>,
+    /// Send the prompt as it is, without the model's chat template
+    #[arg(long, conflicts_with = "messages")]
+    pub raw: bool,
+    /// Start of the answer, which the model continues; not repeated in the output
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    pub prefill: String,
+    /// What to do with a prompt that is longer than the context
+    #[arg(long, value_name = "WHAT", default_value = "error")]
+    pub overflow: Overflow,
+    /// Shape of the output; --json alone is --format json
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Shape>,
+    /// For each output token, its log-probability and those of the K likeliest (in JSON)
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub logprobs: Option<u32>,
+    /// Write to a file, which appears when it is complete ('-': stdout)
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Times, speeds, memory and settings on stderr
+    #[arg(long)]
+    pub stats: bool,
+    #[command(flatten)]
+    pub quant: QuantArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// The answer as it is made
+    Text,
+    /// One object on one line
+    Json,
+    /// One object a token, and the whole object last
+    Ndjson,
+}
+
+pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let shape = shape(args, settings)?;
+    let input = input::gather(&args.input, args.raw, settings)?;
+    let mut sink = Sink::open(args.output.as_deref(), out)?;
+    let mut session = Session::open(
+        &args.model,
+        settings,
+        args.quant.quant.choice(),
+        args.sampling.ctx_size,
+    )?;
+    let mut prompt = render(&mut session, input, args, settings)?;
+    let context = session.engine.context();
+    let truncated = overflow::fit(
+        &mut prompt.ids,
+        context,
+        args.sampling.max_tokens,
+        args.overflow,
+    )?;
+    if truncated > 0 {
+        settings.note(&format!(
+            "{truncated} tokens were left out of the middle of the prompt, {} are kept (context {context})",
+            prompt.ids.len()
+        ));
+    }
+    let resolved = args.sampling.resolve(&session.defaults);
+    let logprobs = args.logprobs.map(|k| k as usize);
+    let output = generate(
+        &mut session,
+        &prompt,
+        &resolved.options(logprobs),
+        shape,
+        &mut sink,
+    )?;
+    let report = Report {
+        session: &session,
+        settings: &resolved,
+        prompt: &prompt,
+        prefill: &args.prefill,
+        truncated_tokens: truncated,
+        overflow: args.overflow.name(),
+        threads: settings.threads,
+        output: &output,
+        logprobs: logprobs.is_some(),
+    };
+    match shape {
+        Shape::Text if output.text.ends_with('\n') => {}
+        Shape::Text => writeln!(sink)?,
+        Shape::Json | Shape::Ndjson => writeln!(sink, "{}", report.json()?)?,
+    }
+    sink.finish()?;
+    if args.stats {
+        settings.terminal.note(&report.stats());
+    }
+    match output.finish_reason {
+        FinishReason::Interrupted => Err(CliError::Interrupted.into()),
+        FinishReason::Stop | FinishReason::Length => Ok(()),
+    }
+}
+
+fn shape(args: &RunArgs, settings: &Settings) -> Result<Shape, CliError> {
+    let shape = match (args.format, settings.json) {
+        (Some(shape), _) => shape,
+        (None, true) => Shape::Json,
+        (None, false) => Shape::Text,
+    };
+    match (shape, args.logprobs) {
+        (Shape::Text, Some(_)) => Err(CliError::Usage(
+            "--logprobs needs a place to be printed: add --format json or --format ndjson".into(),
+        )),
+        _ => Ok(shape),
+    }
+}
+
+/// The prompt through the template, or as it is. A model without a template (a base model) takes a plain
+/// prompt as it is; a system message or a conversation needs one.
+fn render(
+    session: &mut Session,
+    input: Input,
+    args: &RunArgs,
+    settings: &Settings,
+) -> anyhow::Result<Prompt> {
+    let messages = match input {
+        Input::Messages(messages) => messages,
+        Input::Prompt(text) => {
+            if args.raw || (session.template.is_none() && args.system.is_none()) {
+                if !args.raw {
+                    let note =
+                        "the model has no chat template; the prompt is sent as it is (--raw)";
+                    settings.note(note);
+                    session.notes.push(note.into());
+                }
+                return session.raw_prompt(text + &args.prefill);
+            }
+            conversation(args.system.as_deref(), text)
+        }
+    };
+    session.chat_prompt(&messages, &args.prefill)
+}
+
+fn conversation(system: Option<&str>, prompt: String) -> Vec<Message> {
+    let message = |role: &str, content: String| Message {
+        role: role.into(),
+        content,
+    };
+    let system = system.map(|text| message("system", text.to_string()));
+    system
+        .into_iter()
+        .chain([message("user", prompt)])
+        .collect()
+}
+
+/// Generates, writing each piece as it comes. A failed write ends the output and is the error.
+fn generate(
+    session: &mut Session,
+    prompt: &Prompt,
+    options: &crate::generate::GenerateOptions,
+    shape: Shape,
+    sink: &mut Sink,
+) -> anyhow::Result<Output> {
+    let _polled = interrupt::Deferred::new();
+    let mut failed: Option<io::Error> = None;
+    let mut on_step = |step: Step| match write_step(sink, shape, &step) {
+        Ok(()) => true,
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    };
+    let output =
+        session
+            .engine
+            .generate(&prompt.ids, options, &interrupt::pressed, &mut on_step)?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    Ok(output)
+}
+
+fn write_step(sink: &mut Sink, shape: Shape, step: &Step) -> io::Result<()> {
+    match shape {
+        Shape::Text if step.text.is_empty() => return Ok(()),
+        Shape::Text => sink.write_all(step.text.as_bytes())?,
+        Shape::Ndjson => writeln!(sink, "{}", serde_json::to_string(&StepJson::from(step))?)?,
+        Shape::Json => return Ok(()),
+    }
+    sink.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_message_comes_first() {
+        let messages = conversation(Some("be brief"), "hi".into());
+        assert_eq!(messages.len(), 2);
+        assert_eq!(
+            (messages[0].role.as_str(), messages[1].role.as_str()),
+            ("system", "user")
+        );
+        assert_eq!(conversation(None, "hi".into()).len(), 1);
+    }
+
+    #[test]
+    fn steps_are_written_in_their_shape() {
+        let step = Step {
+            token: Some(3),
+            text: "a",
+            logprob: None,
+        };
+        for (shape, expected) in [
+            (Shape::Text, "a"),
+            (Shape::Json, ""),
+            (Shape::Ndjson, "{\"token\":3,\"text\":\"a\"}\n"),
+        ] {
+            let mut bytes = Vec::new();
+            write_step(&mut Sink::Stdout(&mut bytes), shape, &step).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The decoding loop.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::logprobs::token_logprob;
+use super::{
+    log_softmax, FinishReason, GenerateError, GenerateOptions, Output, Sampler, Step, StopMatcher,
+    Timings,
+};
+use crate::models::{LanguageModel, ModelError};
+use crate::text::Tokenizer;
+
+/// Prompt tokens computed between two looks at the interrupt.
+const PREFILL_CHUNK: usize = 512;
+/// Tokens scored between two looks at the interrupt; bounds the logits held.
+const SCORE_CHUNK: usize = 256;
+
+/// A model with its tokenizer and the tokens in its cache.
+pub struct Engine {
+    model: Box<dyn LanguageModel>,
+    tokenizer: Arc<Tokenizer>,
+    /// The tokens whose keys and values the model holds.
+    cached: Vec<u32>,
+}
+
+impl Engine {
+    /// An engine with an empty cache.
+    pub fn new(model: Box<dyn LanguageModel>, tokenizer: Tokenizer) -> Self {
+        Self {
+            model,
+            tokenizer: Arc::new(tokenizer),
+            cached: Vec::new(),
+        }
+    }
+
+    /// The tokenizer of the model.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The most tokens prompt and output may have together.
+    pub fn context(&self) -> usize {
+        self.model.context()
+    }
+
+    /// Generates after `prompt`. The cache is matched by token prefix, so that only what is new is computed.
+    /// `on_step` is called for each token as it is made; returning `false` (a closed pipe, Ctrl-C) ends the
+    /// output as [`FinishReason::Interrupted`]. `interrupted` is also polled between prefill chunks.
+    ///
+    /// # Errors
+    /// An empty prompt, one longer than the context, logits that are not numbers.
+    pub fn generate(
+        &mut self,
+        prompt: &[u32],
+        options: &GenerateOptions,
+        interrupted: &dyn Fn() -> bool,
+        on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Output, GenerateError> {
+        let started = Instant::now();
+        self.check_prompt(prompt)?;
+        // The last token is always computed: its logits are needed.
+        let shared = shared_prefix(&self.cached, prompt).min(prompt.len() - 1);
+        let mut timings = Timings {
+            cached_tokens: shared,
+            prefill_tokens: prompt.len() - shared,
+            ..Timings::default()
+        };
+        let Some(mut logits) = self.prefill(prompt, shared, interrupted)? else {
+            return Ok(Output::empty(FinishReason::Interrupted, timings));
+        };
+        timings.prefill_tps = rate(timings.prefill_tokens, started);
+
+        let mut sampler = Sampler::new(&options.sampling, options.seed, prompt);
+        let tokenizer = Arc::clone(&self.tokenizer);
+        let mut run = Run::new(&tokenizer, options);
+        let mut first_token: Option<Instant> = None;
+        let limit = options.max_tokens.unwrap_or(usize::MAX);
+        let finish_reason = loop {
+            if run.output.tokens.len() >= limit {
+                break FinishReason::Length;
+            }
+            if interrupted() {
+                break FinishReason::Interrupted;
+            }
+            let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
+            let raw = options.logprobs.map(|k| (row.clone(), k));
+            let token = sampler.sample(&mut row).ok_or(GenerateError::BadLogits {
+                position: self.cached.len(),
+            })?;
+            first_token.get_or_insert_with(|| {
+                timings.ttft_ms = started.elapsed().as_secs_f64() * 1000.0;
+                Instant::now()
+            });
+            if options.eos_ids.contains(&token) {
+                break FinishReason::Stop;
+            }
+            let logprob = raw.map(|(row, k)| token_logprob(&row, token, k));
+            match run.take(token, logprob, on_step)? {
+                Taken::Go => {}
+                Taken::Stopped => break FinishReason::Stop,
+                Taken::Refused => break FinishReason::Interrupted,
+            }
+            if run.output.tokens.len() >= limit || self.cached.len() >= self.model.context() {
+                break FinishReason::Length;
+            }
+            logits = self.compute(&[token])?;
+        };
+        if let Some(first_token) = first_token {
+            timings.decode_tps = rate(run.output.tokens.len().saturating_sub(1), first_token);
+        }
+        run.finish(finish_reason, timings, on_step)
+    }
+
+    /// Negative log-likelihood of each token of `ids` but the first, natural logarithm. None when interrupted.
+    ///
+    /// # Errors
+    /// Fewer than two tokens, more than the context holds, logits that are not numbers.
+    pub fn score(
+        &mut self,
+        ids: &[u32],
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f64>>, GenerateError> {
+        if ids.len() < 2 {
+            return Err(GenerateError::NothingToScore { tokens: ids.len() });
+        }
+        if ids.len() > self.model.context() {
+            return Err(GenerateError::ContextFull {
+                needed: ids.len(),
+                limit: self.model.context(),
+            });
+        }
+        self.forget_all_but(0);
+        let mut scores = Vec::with_capacity(ids.len() - 1);
+        let last = ids.len() - 1;
+        for start in (0..last).step_by(SCORE_CHUNK) {
+            if interrupted() {
+                return Ok(None);
+            }
+            let end = (start + SCORE_CHUNK).min(last);
+            let chunk = &ids[start..end];
+            let logits = self.model.forward_all(chunk)?;
+            self.cached.extend_from_slice(chunk);
+            let rows: Vec<Vec<f32>> = logits.to_vec2().map_err(ModelError::from)?;
+            let chunk_scores: Vec<Option<f64>> = rows
+                .par_iter()
+                .zip(&ids[start + 1..=end])
+                .map(|(row, &next)| log_softmax(row, next).filter(|l| l.is_finite()))
+                .collect();
+            for (i, logprob) in chunk_scores.into_iter().enumerate() {
+                let logprob = logprob.ok_or(GenerateError::BadLogits {
+                    position: start + i,
+                })?;
+                scores.push(-logprob);
+            }
+        }
+        Ok(Some(scores))
+    }
+
+    fn check_prompt(&self, prompt: &[u32]) -> Result<(), GenerateError> {
+        if prompt.is_empty() {
+            return Err(GenerateError::EmptyPrompt);
+        }
+        if prompt.len() > self.model.context() {
+            return Err(GenerateError::ContextFull {
+                needed: prompt.len(),
+                limit: self.model.context(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Computes `prompt` after its first `shared` tokens; the logits of its last one, or None when interrupted.
+    fn prefill(
+        &mut self,
+        prompt: &[u32],
+        shared: usize,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<Tensor>, GenerateError> {
+        self.forget_all_but(shared);
+        let mut logits = None;
+        for chunk in prompt[shared..].chunks(PREFILL_CHUNK) {
+            if interrupted() {
+                return Ok(None);
+            }
+            logits = Some(self.compute(chunk)?);
+        }
+        Ok(logits)
+    }
+
+    fn compute(&mut self, tokens: &[u32]) -> Result<Tensor, GenerateError> {
+        match self.model.forward(tokens) {
+            Ok(logits) => {
+                self.cached.extend_from_slice(tokens);
+                Ok(logits)
+            }
+            Err(error) => {
+                // Some layers may hold the tokens and others not.
+                self.forget_all_but(0);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn forget_all_but(&mut self, len: usize) {
+        self.cached.truncate(len);
+        self.model.truncate(len);
+    }
+}
+
+fn shared_prefix(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+/// `count` a second since `start`; 0 for none.
+fn rate(count: usize, start: Instant) -> f64 {
+    match count {
+        0 => 0.0,
+        _ => count as f64 / start.elapsed().as_secs_f64().max(1e-9),
+    }
+}
+
+/// The text and tokens of one output while it grows.
+struct Run<'a> {
+    decoder: crate::text::StreamDecoder<'a>,
+    stop: StopMatcher,
+    stopped: bool,
+    output: Output,
+}
+
+enum Taken {
+    Go,
+    Stopped,
+    Refused,
+}
+
+impl<'a> Run<'a> {
+    fn new(tokenizer: &'a Tokenizer, options: &GenerateOptions) -> Self {
+        Self {
+            decoder: tokenizer.stream(),
+            stop: StopMatcher::new(&options.stop),
+            stopped: false,
+            output: Output::empty(FinishReason::Length, Timings::default()),
+        }
+    }
+
+    fn take(
+        &mut self,
+        token: u32,
+        logprob: Option<super::TokenLogprob>,
+        on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Taken, GenerateError> {
+        self.output.tokens.push(token);
+        let piece = self.decoder.push(token)?;
+        let (text, stopped) = self.stop.push(&piece);
+        self.stopped = stopped;
+        self.output.text.push_str(&text);
+        let accepted = on_step(Step {
+            token: Some(token),
+            text: &text,
+            logprob: logprob.as_ref(),
+        });
+        self.output.logprobs.extend(logprob);
+        Ok(match (stopped, accepted) {
+            (true, _) => Taken::Stopped,
+            (false, true) => Taken::Go,
+            (false, false) => Taken::Refused,
+        })
+    }
+
+    /// Lets go of what was held back, unless a stop string cut it off.
+    fn finish(
+        mut self,
+        finish_reason: FinishReason,
+        timings: Timings,
+        on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Output, GenerateError> {
+        let mut text = String::new();
+        if !self.stopped {
+            let (rest, stopped) = self.stop.push(&self.decoder.finish()?);
+            text.push_str(&rest);
+            if !stopped {
+                text.push_str(&self.stop.finish());
+            }
+        }
+        if !text.is_empty() {
+            self.output.text.push_str(&text);
+            on_step(Step {
+                token: None,
+                text: &text,
+                logprob: None,
+            });
+        }
+        self.output.finish_reason = finish_reason;
+        self.output.timings = timings;
+        Ok(self.output)
+    }
+}

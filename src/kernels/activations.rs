@@ -1,0 +1,156 @@
+//! Activations as 8-bit blocks, for products with quantised weights.
+
+use rayon::prelude::*;
+
+/// Numbers that share a scale.
+pub(super) const BLOCK: usize = 32;
+/// Tokens of a full tile.
+pub(super) const TILE: usize = 8;
+
+/// Rows of activations, `[tokens, width]`, quantised in blocks of 32: `x ≈ scale · q` with `q` in −127..=127.
+pub struct Activations {
+    width: usize,
+    tokens: usize,
+    tiles: Vec<Tile>,
+}
+
+/// Up to [`TILE`] tokens; scales and sums lie block by block, so that a kernel loads those of all tokens at once.
+pub(super) struct Tile {
+    /// Tokens there is room for: 1 or [`TILE`] (the rest is zero).
+    pub lanes: usize,
+    /// `[lanes, width]`.
+    pub q: Vec<i8>,
+    /// `[width / 32, lanes]`.
+    pub scales: Vec<f32>,
+    /// Sums of `scale · q` over each half of a block, `[width / 32, 2, lanes]`.
+    pub sums: Vec<f32>,
+}
+
+impl Activations {
+    /// Quantises `x`, `[tokens, width]`; `width` is a multiple of 32.
+    pub fn quantize(x: &[f32], width: usize) -> Self {
+        assert!(
+            width > 0 && width.is_multiple_of(BLOCK) && x.len().is_multiple_of(width),
+            "activations come in whole blocks of {BLOCK}"
+        );
+        let tokens = x.len() / width;
+        let tiles = match tokens {
+            1 => vec![Tile::new(x, width, 1)],
+            _ => x
+                .par_chunks(TILE * width)
+                .map(|rows| Tile::new(rows, width, TILE))
+                .collect(),
+        };
+        Self {
+            width,
+            tokens,
+            tiles,
+        }
+    }
+
+    /// Numbers of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    pub(super) fn tiles(&self) -> &[Tile] {
+        &self.tiles
+    }
+}
+
+impl Tile {
+    fn new(rows: &[f32], width: usize, lanes: usize) -> Self {
+        let blocks = width / BLOCK;
+        let mut tile = Self {
+            lanes,
+            q: vec![0; lanes * width],
+            scales: vec![0.0; blocks * lanes],
+            sums: vec![0.0; blocks * 2 * lanes],
+        };
+        #[cfg(target_arch = "x86_64")]
+        if super::Simd::detect() != super::Simd::Portable {
+            // SAFETY: AVX2 is there.
+            unsafe { tile.fill_avx2(rows, width) };
+            return tile;
+        }
+        tile.fill(rows, width);
+        tile
+    }
+
+    /// [`Tile::fill`] compiled for AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn fill_avx2(&mut self, rows: &[f32], width: usize) {
+        self.fill(rows, width);
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, rows: &[f32], width: usize) {
+        let lanes = self.lanes;
+        for (lane, (row, q)) in rows
+            .chunks_exact(width)
+            .zip(self.q.chunks_exact_mut(width))
+            .enumerate()
+        {
+            for (block, (x, q)) in row
+                .chunks_exact(BLOCK)
+                .zip(q.chunks_exact_mut(BLOCK))
+                .enumerate()
+            {
+                let largest = x.iter().fold(0f32, |m, v| m.max(v.abs()));
+                // `max` passes over NaN; the scale must not, or a broken model would answer nonsense.
+                let scale = match x.iter().any(|v| v.is_nan()) {
+                    true => f32::NAN,
+                    false => largest / 127.0,
+                };
+                let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+                for (q, &x) in q.iter_mut().zip(x) {
+                    *q = (x * inverse).round_ties_even() as i32 as i8;
+                }
+                let sum = |half: &[i8]| half.iter().map(|&q| i32::from(q)).sum::<i32>() as f32;
+                self.scales[block * lanes + lane] = scale;
+                self.sums[(block * 2) * lanes + lane] = scale * sum(&q[..BLOCK / 2]);
+                self.sums[(block * 2 + 1) * lanes + lane] = scale * sum(&q[BLOCK / 2..]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_come_back_within_half_a_step(
+            x in proptest::collection::vec(-1e3f32..1e3, 96 * 3), tokens in 1usize..4
+        ) {
+            let x = &x[..96 * tokens];
+            let activations = Activations::quantize(x, 96);
+            let tile = &activations.tiles()[0];
+            for (i, &x) in x.iter().enumerate() {
+                let (lane, block) = (i / 96, i % 96 / BLOCK);
+                let scale = tile.scales[block * tile.lanes + lane];
+                prop_assert!((f32::from(tile.q[i]) * scale - x).abs() <= scale * 0.501);
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_and_not_a_number_do_not_spread_garbage() {
+        let zero = Activations::quantize(&[0.0; 32], 32);
+        assert_eq!(zero.tiles()[0].scales, [0.0]);
+        let mut x = [1.0f32; 32];
+        x[3] = f32::INFINITY;
+        let infinite = Activations::quantize(&x, 32);
+        assert!(!infinite.tiles()[0].scales[0].is_finite());
+        x[3] = f32::NAN;
+        assert!(Activations::quantize(&x, 32).tiles()[0].scales[0].is_nan());
+    }
+}

@@ -1,0 +1,260 @@
+//! What the headers of a llama-family checkpoint say: config.json and GGUF metadata read into one [`Config`].
+
+use serde_json::Value as Json;
+
+use super::rope_config;
+use super::ModelError;
+use crate::nn::{RopeConfig, RopeLayout};
+use crate::weights::{Checkpoint, Header, Metadata};
+
+/// The configuration of a decoder of the llama family, whatever file it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub n_layers: usize,
+    pub n_heads: usize,
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    pub rms_norm_eps: f64,
+    /// Tokens the model was made for (`max_position_embeddings`).
+    pub context_length: usize,
+    /// The head is the embedding.
+    pub tie_word_embeddings: bool,
+    pub qkv_bias: bool,
+    pub output_bias: bool,
+    pub mlp_bias: bool,
+    /// RMS norm of each query and key head (Qwen3).
+    pub qk_norm: bool,
+    /// For each layer, how many tokens it sees; None: all.
+    pub windows: Vec<Option<usize>>,
+    pub rope: RopeConfig,
+    /// The file holds a divisor for each frequency, `rope_freqs.weight` (GGUF of Llama 3).
+    pub rope_freqs: bool,
+}
+
+impl Config {
+    /// Reads the configuration of `checkpoint`; `model_type` is `llama`, `mistral`, `qwen2` or `qwen3`.
+    ///
+    /// # Errors
+    /// A field that is missing, of another type, or that asks for something crane does not compute.
+    pub fn read(checkpoint: &Checkpoint, model_type: &str) -> Result<Self, ModelError> {
+        let file = checkpoint.path().display().to_string();
+        let config = match checkpoint.header() {
+            Header::Gguf(metadata) => Self::from_gguf(checkpoint, metadata, model_type),
+            Header::HuggingFace(json) => Self::from_json(json, model_type),
+        };
+        config
+            .and_then(|config| config.checked())
+            .map_err(|reason| ModelError::Config { file, reason })
+    }
+
+    fn from_json(json: &Json, model_type: &str) -> Result<Self, String> {
+        let hidden_size = required(json, "hidden_size")?;
+        let n_layers = required(json, "num_hidden_layers")?;
+        let n_heads = required(json, "num_attention_heads")?;
+        let n_kv_heads = optional(json, "num_key_value_heads")?.unwrap_or(n_heads);
+        let head_dim = match optional(json, "head_dim")? {
+            Some(head_dim) => head_dim,
+            None => hidden_size.checked_div(n_heads).unwrap_or(0),
+        };
+        let activation = json.get("hidden_act").and_then(Json::as_str);
+        if let Some(other) = activation.filter(|name| !matches!(*name, "silu" | "swish")) {
+            return Err(format!(
+                "config.json: hidden_act '{other}' is not supported (silu is)"
+            ));
+        }
+        if let Some(factor) = json.get("partial_rotary_factor").and_then(Json::as_f64) {
+            if factor != 1.0 {
+                return Err(format!(
+                    "config.json: partial_rotary_factor {factor} is not supported"
+                ));
+            }
+        }
+        let flag = |key: &str| json.get(key).and_then(Json::as_bool).unwrap_or(false);
+        let attention_bias = flag("attention_bias");
+        let context_length = required(json, "max_position_embeddings")?;
+        Ok(Self {
+            vocab_size: required(json, "vocab_size")?,
+            hidden_size,
+            intermediate_size: required(json, "intermediate_size")?,
+            n_layers,
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            rms_norm_eps: json
+                .get("rms_norm_eps")
+                .and_then(Json::as_f64)
+                .ok_or("config.json has no number 'rms_norm_eps'")?,
+            context_length,
+            tie_word_embeddings: flag("tie_word_embeddings"),
+            qkv_bias: model_type == "qwen2" || attention_bias,
+            output_bias: model_type != "qwen2" && attention_bias,
+            mlp_bias: model_type == "llama" && flag("mlp_bias"),
+            qk_norm: model_type == "qwen3",
+            windows: windows(json, model_type, n_layers)?,
+            rope: rope_config::from_json(json, context_length)?,
+            rope_freqs: false,
+        })
+    }
+
+    fn from_gguf(
+        checkpoint: &Checkpoint,
+        metadata: &Metadata,
+        model_type: &str,
+    ) -> Result<Self, String> {
+        let arch = metadata
+            .str("general.architecture")
+            .ok_or("general.architecture is missing")?;
+        let number = |key: &str| metadata.usize(&format!("{arch}.{key}"));
+        let needed =
+            |key: &str| number(key).ok_or_else(|| format!("metadata has no number '{arch}.{key}'"));
+        let hidden_size = needed("embedding_length")?;
+        let n_layers = needed("block_count")?;
+        let n_heads = needed("attention.head_count")?;
+        let head_dim = match number("attention.key_length") {
+            Some(head_dim) => head_dim,
+            None => hidden_size.checked_div(n_heads).unwrap_or(0),
+        };
+        if number("attention.value_length").is_some_and(|length| length != head_dim) {
+            return Err("keys and values of different lengths are not supported".into());
+        }
+        if let Some(rotated) = number("rope.dimension_count").filter(|&r| r != head_dim) {
+            return Err(format!(
+                "a rotary embedding of {rotated} of {head_dim} dimensions is not supported"
+            ));
+        }
+        if number("expert_count").is_some_and(|experts| experts > 0) {
+            return Err("mixtures of experts are not supported".into());
+        }
+        let vocab_size = checkpoint
+            .tensors()
+            .find(|tensor| tensor.name == "token_embd.weight")
+            .and_then(|tensor| tensor.shape.first().copied())
+            .ok_or("tensor 'token_embd.weight' is missing")?;
+        let has = |name: &str| checkpoint.contains(name);
+        let layout = match model_type {
+            "llama" | "mistral" => RopeLayout::Pairs,
+            _ => RopeLayout::Halves,
+        };
+        let context_length = needed("context_length")?;
+        Ok(Self {
+            vocab_size,
+            hidden_size,
+            intermediate_size: needed("feed_forward_length")?,
+            n_layers,
+            n_heads,
+            n_kv_heads: number("attention.head_count_kv").unwrap_or(n_heads),
+            head_dim,
+            rms_norm_eps: metadata
+                .f64(&format!("{arch}.attention.layer_norm_rms_epsilon"))
+                .ok_or_else(|| {
+                    format!("metadata has no number '{arch}.attention.layer_norm_rms_epsilon'")
+                })?,
+            context_length,
+            tie_word_embeddings: !has("output.weight"),
+            qkv_bias: model_type == "qwen2" || has("blk.0.attn_q.bias"),
+            output_bias: has("blk.0.attn_output.bias"),
+            mlp_bias: has("blk.0.ffn_gate.bias"),
+            qk_norm: model_type == "qwen3",
+            windows: vec![None; n_layers],
+            rope: rope_config::from_gguf(metadata, arch, layout, context_length)?,
+            rope_freqs: has("rope_freqs.weight"),
+        })
+    }
+
+    /// Refuses what no model has and what would fail later with a message nobody understands.
+    fn checked(self) -> Result<Self, String> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_attention_heads", self.n_heads),
+            ("num_key_value_heads", self.n_kv_heads),
+            ("head_dim", self.head_dim),
+            ("max_position_embeddings", self.context_length),
+        ];
+        // No size of a real model comes near; products of two stay far below usize's end.
+        const LARGEST: usize = 1 << 28;
+        for (name, size) in sizes {
+            if size == 0 || size > LARGEST {
+                return Err(format!("{name} is {size}"));
+            }
+        }
+        if self.n_layers > 10_000 {
+            return Err(format!("num_hidden_layers is {}", self.n_layers));
+        }
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            return Err(format!(
+                "{} attention heads cannot share {} key/value heads",
+                self.n_heads, self.n_kv_heads
+            ));
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return Err(format!("head_dim is odd: {}", self.head_dim));
+        }
+        if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
+            return Err(format!("rms_norm_eps is {}", self.rms_norm_eps));
+        }
+        Ok(self)
+    }
+}
+
+/// Sliding windows a layer, by transformers' rules: `layer_types` where it stands, else Qwen2's
+/// `use_sliding_window` with `max_window_layers`, else Mistral's `sliding_window` for all layers.
+fn windows(json: &Json, model_type: &str, n_layers: usize) -> Result<Vec<Option<usize>>, String> {
+    let n_layers = n_layers.min(10_001);
+    let window = optional(json, "sliding_window")?;
+    let used = match model_type {
+        "qwen2" | "qwen3" => json.get("use_sliding_window").and_then(Json::as_bool) == Some(true),
+        "mistral" => true,
+        _ => false,
+    };
+    let Some(window) = window.filter(|_| used) else {
+        return Ok(vec![None; n_layers]);
+    };
+    if window == 0 {
+        return Err("config.json: sliding_window is 0".into());
+    }
+    if let Some(types) = json.get("layer_types").and_then(Json::as_array) {
+        if types.len() != n_layers {
+            return Err(format!(
+                "config.json: {} layer_types for {n_layers} layers",
+                types.len()
+            ));
+        }
+        return types
+            .iter()
+            .map(|layer| match layer.as_str() {
+                Some("full_attention") => Ok(None),
+                Some("sliding_attention") => Ok(Some(window)),
+                _ => Err(format!("config.json: layer type {layer} is not supported")),
+            })
+            .collect();
+    }
+    let first = match model_type {
+        "mistral" => 0,
+        _ => optional(json, "max_window_layers")?.unwrap_or(28),
+    };
+    Ok((0..n_layers)
+        .map(|layer| (layer >= first).then_some(window))
+        .collect())
+}
+
+/// A non-negative whole number that must be there.
+fn required(json: &Json, key: &str) -> Result<usize, String> {
+    optional(json, key)?.ok_or_else(|| format!("config.json has no '{key}'"))
+}
+
+/// A non-negative whole number; missing and null are None.
+fn optional(json: &Json, key: &str) -> Result<Option<usize>, String> {
+    match json.get(key) {
+        None | Some(Json::Null) => Ok(None),
+        Some(value) => value
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .map(Some)
+            .ok_or_else(|| format!("config.json: '{key}' is {value}, not a whole number")),
+    }
+}

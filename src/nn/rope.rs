@@ -1,0 +1,194 @@
+//! Rotary position embedding (Su et al., 2021, arXiv:2104.09864) and its ways of reaching longer contexts.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+/// Which elements of a head are rotated together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RopeLayout {
+    /// Element `i` with `i + head_dim/2`: Hugging Face's checkpoints, and GGUF of qwen2 and qwen3.
+    Halves,
+    /// Element `2i` with `2i + 1`: GGUF of the llama architecture, whose query and key rows are permuted.
+    Pairs,
+}
+
+/// How frequencies are changed for contexts longer than those of training.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    None,
+    /// Positions divided by `factor` (Chen et al., 2023, arXiv:2306.15595).
+    Linear {
+        factor: f64,
+    },
+    /// Llama 3.1's smooth interpolation between wave lengths (transformers, `modeling_rope_utils`).
+    Llama3 {
+        factor: f64,
+        low_freq_factor: f64,
+        high_freq_factor: f64,
+        original_context: usize,
+    },
+    /// Peng et al., 2023, arXiv:2309.00071.
+    Yarn {
+        factor: f64,
+        original_context: usize,
+        beta_fast: f64,
+        beta_slow: f64,
+        /// Multiplies cosine and sine.
+        attention_factor: f64,
+        /// Whether the ends of the ramp are rounded to whole dimensions.
+        truncate: bool,
+    },
+    /// One divisor a frequency, `head_dim / 2` of them (GGUF's `rope_freqs.weight`).
+    Divisors(Vec<f32>),
+}
+
+/// The rotary embedding of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RopeConfig {
+    pub theta: f64,
+    pub layout: RopeLayout,
+    pub scaling: RopeScaling,
+}
+
+/// Frequencies of a rotary embedding, ready to rotate.
+pub struct Rope {
+    inv_freq: Vec<f32>,
+    magnitude: f32,
+    layout: RopeLayout,
+    dtype: DType,
+    device: Device,
+}
+
+/// Cosines and sines of some positions, `[tokens, head_dim / 2]`, shared by all layers of a forward pass.
+pub struct RopeTable {
+    cos: Tensor,
+    sin: Tensor,
+    layout: RopeLayout,
+}
+
+impl Rope {
+    /// # Errors
+    /// An odd `head_dim`, or divisors that are not `head_dim / 2` in number.
+    pub fn new(
+        config: &RopeConfig,
+        head_dim: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
+            candle_core::bail!("a rotary embedding needs an even head_dim, not {head_dim}")
+        }
+        let (inv_freq, magnitude) = frequencies(config, head_dim)?;
+        Ok(Self {
+            inv_freq,
+            magnitude,
+            layout: config.layout,
+            dtype,
+            device: device.clone(),
+        })
+    }
+
+    /// The table for positions `start .. start + tokens`. Angles are computed in f32, as transformers does.
+    pub fn table(&self, start: usize, tokens: usize) -> Result<RopeTable> {
+        let mut cos = Vec::with_capacity(tokens * self.inv_freq.len());
+        let mut sin = Vec::with_capacity(tokens * self.inv_freq.len());
+        for position in start..start + tokens {
+            for &freq in &self.inv_freq {
+                let angle = position as f32 * freq;
+                cos.push(angle.cos() * self.magnitude);
+                sin.push(angle.sin() * self.magnitude);
+            }
+        }
+        let shape = (tokens, self.inv_freq.len());
+        Ok(RopeTable {
+            cos: Tensor::from_vec(cos, shape, &self.device)?.to_dtype(self.dtype)?,
+            sin: Tensor::from_vec(sin, shape, &self.device)?.to_dtype(self.dtype)?,
+            layout: self.layout,
+        })
+    }
+}
+
+impl RopeTable {
+    /// Rotates `x`, `[heads, tokens, head_dim]`.
+    pub fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.contiguous()?.unsqueeze(0)?;
+        let y = match self.layout {
+            RopeLayout::Halves => candle_nn::rotary_emb::rope(&x, &self.cos, &self.sin)?,
+            RopeLayout::Pairs => candle_nn::rotary_emb::rope_i(&x, &self.cos, &self.sin)?,
+        };
+        y.squeeze(0)
+    }
+}
+
+/// Inverse frequencies (radians a position) and the factor on cosine and sine.
+fn frequencies(config: &RopeConfig, head_dim: usize) -> Result<(Vec<f32>, f32)> {
+    let half = head_dim / 2;
+    let theta = config.theta as f32;
+    let base: Vec<f32> = (0..half)
+        .map(|i| 1.0 / theta.powf((2 * i) as f32 / head_dim as f32))
+        .collect();
+    Ok(match &config.scaling {
+        RopeScaling::None => (base, 1.0),
+        RopeScaling::Linear { factor } => (base.iter().map(|f| f / *factor as f32).collect(), 1.0),
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_context,
+        } => {
+            let scaled = base.iter().map(|&freq| {
+                let freq = f64::from(freq);
+                // How many turns the frequency makes in the context of training.
+                let turns = *original_context as f64 * freq / (2.0 * std::f64::consts::PI);
+                let new = if turns < *low_freq_factor {
+                    freq / factor
+                } else if turns > *high_freq_factor {
+                    freq
+                } else {
+                    let smooth = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                    (1.0 - smooth) * freq / factor + smooth * freq
+                };
+                new as f32
+            });
+            (scaled.collect(), 1.0)
+        }
+        RopeScaling::Yarn {
+            factor,
+            original_context,
+            beta_fast,
+            beta_slow,
+            attention_factor,
+            truncate,
+        } => {
+            // The dimension that makes `turns` turns in the context of training.
+            let dimension = |turns: f64| {
+                head_dim as f64
+                    * (*original_context as f64 / (turns * 2.0 * std::f64::consts::PI)).ln()
+                    / (2.0 * config.theta.ln())
+            };
+            let (mut low, mut high) = (dimension(*beta_fast), dimension(*beta_slow));
+            if *truncate {
+                (low, high) = (low.floor(), high.ceil());
+            }
+            let low = low.max(0.0);
+            let mut high = high.min(head_dim as f64 - 1.0);
+            if low == high {
+                high += 0.001;
+            }
+            let scaled = base.iter().enumerate().map(|(i, &freq)| {
+                let ramp = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                let freq = f64::from(freq);
+                (freq / factor * ramp + freq * (1.0 - ramp)) as f32
+            });
+            (scaled.collect(), *attention_factor as f32)
+        }
+        RopeScaling::Divisors(divisors) => {
+            if divisors.len() != half {
+                candle_core::bail!(
+                    "rope_freqs.weight has {} values where head_dim {head_dim} needs {half}",
+                    divisors.len()
+                )
+            }
+            (base.iter().zip(divisors).map(|(f, d)| f / d).collect(), 1.0)
+        }
+    })
+}

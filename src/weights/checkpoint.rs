@@ -1,0 +1,207 @@
+//! A model on disk: which files it has, their headers, and where each tensor lies.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::WeightsError;
+use super::format::{Entry, TensorInfo};
+use super::map::MappedFile;
+use super::metadata::Metadata;
+use super::{folder, gguf, names, shards};
+
+/// What a directory or a GGUF file says of itself beside tensors.
+pub enum Header {
+    /// A GGUF file's metadata.
+    Gguf(Metadata),
+    /// A Hugging Face folder's parsed `config.json`.
+    HuggingFace(serde_json::Value),
+}
+
+/// An opened model: headers parsed and checked, tensor data mapped and untouched.
+pub struct Checkpoint {
+    path: PathBuf,
+    header: Header,
+    files: Vec<Arc<MappedFile>>,
+    tensors: Vec<Located>,
+    index: HashMap<String, usize>,
+}
+
+/// A tensor, and the number of its file in [`Checkpoint::files`].
+pub(crate) struct Located {
+    pub entry: Entry,
+    pub file: usize,
+}
+
+impl Checkpoint {
+    /// Opens a `.gguf` file (or the first of its `-00001-of-0000N` shards) or a Hugging Face folder
+    /// (`config.json` with `model.safetensors` or `model.safetensors.index.json`). A folder that holds
+    /// one GGUF model and no safetensors opens as that.
+    ///
+    /// Reads headers only. Errors name the file, what is wrong and what to do about it.
+    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => WeightsError::missing(
+                path,
+                "no such file or folder; fetch the model with 'crane pull MODEL'",
+            ),
+            _ => WeightsError::io(path, e),
+        })?;
+        if meta.is_dir() {
+            return match folder::find(path)? {
+                folder::Found::Gguf(file) => Self::open_gguf(path, &file),
+                folder::Found::SafeTensors(plan) => {
+                    let (files, tensors) = plan.open()?;
+                    Self::build(path, Header::HuggingFace(plan.config), files, tensors)
+                }
+            };
+        }
+        if path.extension().is_some_and(|e| e == "safetensors") {
+            return Err(WeightsError::unsupported(
+                path,
+                "a safetensors file alone does not say which model it is; give the folder that holds it and its config.json",
+            ));
+        }
+        Self::open_gguf(path, path)
+    }
+
+    fn open_gguf(path: &Path, first: &Path) -> Result<Self, WeightsError> {
+        let mut files = Vec::new();
+        let mut tensors = Vec::new();
+        let mut metadata = Metadata::default();
+        let parts = shards::parts(first)?;
+        for (number, part) in parts.iter().enumerate() {
+            let file = MappedFile::open(part)?;
+            let parsed = gguf::parse(part, file.bytes())?;
+            shards::check_part(part, number, parts.len(), &parsed.metadata)?;
+            if number == 0 {
+                metadata = parsed.metadata;
+            }
+            tensors.extend(parsed.tensors.into_iter().map(|entry| Located {
+                entry,
+                file: number,
+            }));
+            files.push(Arc::new(file));
+        }
+        shards::check_total(first, &metadata, tensors.len())?;
+        Self::build(path, Header::Gguf(metadata), files, tensors)
+    }
+
+    fn build(
+        path: &Path,
+        header: Header,
+        files: Vec<Arc<MappedFile>>,
+        tensors: Vec<Located>,
+    ) -> Result<Self, WeightsError> {
+        let mut index = HashMap::with_capacity(tensors.len());
+        for (i, tensor) in tensors.iter().enumerate() {
+            if index.insert(tensor.entry.info.name.clone(), i).is_some() {
+                let file = files.get(tensor.file).map_or(path, |f| f.path());
+                return Err(WeightsError::corrupt(
+                    file,
+                    format!(
+                        "tensor '{}' is in another file of the model too; remove the file that does not belong to it",
+                        tensor.entry.info.name
+                    ),
+                ));
+            }
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            header,
+            files,
+            tensors,
+            index,
+        })
+    }
+
+    /// The file or folder it was opened from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// A GGUF file's metadata.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        match &self.header {
+            Header::Gguf(metadata) => Some(metadata),
+            Header::HuggingFace(_) => None,
+        }
+    }
+
+    /// A Hugging Face folder's `config.json`.
+    pub fn config(&self) -> Option<&serde_json::Value> {
+        match &self.header {
+            Header::Gguf(_) => None,
+            Header::HuggingFace(config) => Some(config),
+        }
+    }
+
+    /// The file that holds the configuration: the GGUF file itself or the folder's `config.json`.
+    pub fn header_file(&self) -> PathBuf {
+        match (&self.header, self.files.first()) {
+            (Header::Gguf(_), Some(file)) => file.path().to_path_buf(),
+            _ => self.path.join("config.json"),
+        }
+    }
+
+    /// All weight files, mapped, with their sizes in bytes.
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        self.files
+            .iter()
+            .map(|f| (f.path().to_path_buf(), f.len() as u64))
+            .collect()
+    }
+
+    /// All tensors, names as in the file, in file order.
+    pub fn tensors(&self) -> impl Iterator<Item = &TensorInfo> {
+        self.tensors.iter().map(|t| &t.entry.info)
+    }
+
+    /// Whether a tensor exists, by Hugging Face's name or the file's own.
+    pub fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// A tensor's declaration, by Hugging Face's name or the file's own.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.find(name).map(|t| &t.entry.info)
+    }
+
+    /// The raw bytes of a tensor, as stored; reading them reads the disk.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let tensor = self.find(name)?;
+        let end = tensor.entry.offset.checked_add(tensor.entry.info.bytes)?;
+        self.file_of(tensor)?.bytes().get(tensor.entry.offset..end)
+    }
+
+    /// Whether the rows of `q_proj` and `k_proj` are stored for rotary embedding of *adjacent* pairs
+    /// `(0, 1), (2, 3), …` instead of Hugging Face's halves `(0, D/2), (1, D/2 + 1), …`: llama.cpp's converter
+    /// reorders them so for the llama family, and for no other that crane knows.
+    pub fn rope_interleaved(&self) -> bool {
+        self.metadata()
+            .is_some_and(|m| m.str("general.architecture") == Some("llama"))
+    }
+
+    /// Starts reading the tensor data from the disk in the background.
+    pub(crate) fn prefetch(&self) {
+        for file in &self.files {
+            file.prefetch();
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Located> {
+        let at = self.index.get(name).or_else(|| match self.header {
+            Header::Gguf(_) => self.index.get(&names::to_gguf(name)?),
+            Header::HuggingFace(_) => None,
+        })?;
+        self.tensors.get(*at)
+    }
+
+    pub(crate) fn file_of(&self, tensor: &Located) -> Option<&Arc<MappedFile>> {
+        self.files.get(tensor.file)
+    }
+}

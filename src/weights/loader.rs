@@ -1,0 +1,237 @@
+//! Named tensors of a checkpoint → tensors on a device, in the types that the user asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::quantized::QTensor;
+use candle_core::{DType, Device, Tensor};
+
+use super::checkpoint::{Checkpoint, Header, Located};
+use super::convert::Source;
+use super::error::{WeightsError, REMEDY};
+use super::format::Format;
+use super::map::MappedFile;
+use super::options::LoadOptions;
+use super::{blocks, names, notes};
+
+/// A matrix ready for a linear layer, `[out, in]`.
+#[derive(Debug, Clone)]
+pub enum Weight {
+    Float(Tensor),
+    Quantized(Arc<QTensor>),
+}
+
+/// Turns named tensors of a [`Checkpoint`] into tensors on the device. Names are always Hugging Face's
+/// (`model.layers.0.self_attn.q_proj.weight`); for a GGUF file they are translated.
+///
+/// On a CPU a quantised matrix of a GGUF file is not copied: it is read where it lies in the mapped file.
+#[derive(Clone)]
+pub struct Loader<'a> {
+    checkpoint: &'a Checkpoint,
+    options: Arc<LoadOptions>,
+    dtype: DType,
+    prefix: String,
+    /// Embedding tables by full name, so that a tied head is the same memory.
+    tables: Arc<Mutex<HashMap<String, Weight>>>,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader for all of `checkpoint`. Decides the type of activations, see [`Loader::dtype`].
+    pub fn new(checkpoint: &'a Checkpoint, options: &LoadOptions) -> Result<Self, WeightsError> {
+        checkpoint.prefetch();
+        Ok(Self {
+            checkpoint,
+            dtype: notes::activation_dtype(checkpoint, options),
+            options: Arc::new(options.clone()),
+            prefix: String::new(),
+            tables: Arc::default(),
+        })
+    }
+
+    /// The same loader below `prefix` (`loader.under("model").under("layers.0")`).
+    pub fn under(&self, prefix: &str) -> Self {
+        Self {
+            prefix: self.full_name(prefix),
+            ..self.clone()
+        }
+    }
+
+    pub fn checkpoint(&self) -> &'a Checkpoint {
+        self.checkpoint
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.options.device
+    }
+
+    /// The type that activations are computed in: f32 with quantised matrices; else the type asked for;
+    /// else, for `auto`, f32 on a CPU and the stored type of the matrices on other devices.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// What the options change about the stored weights, one sentence each, for the user: nothing about a
+    /// number's type happens silently.
+    pub fn notes(&self) -> Vec<String> {
+        notes::notes(self.checkpoint, &self.options)
+    }
+
+    /// Whether the checkpoint has `name` (below the prefix).
+    pub fn contains(&self, name: &str) -> bool {
+        self.checkpoint.contains(&self.full_name(name))
+    }
+
+    /// A small float tensor (norm, bias) in `dtype()`; the shape is checked.
+    ///
+    /// # Errors
+    /// The tensor is absent, has another shape, or has a type that cannot be computed with.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, WeightsError> {
+        let found = self.find(name, shape)?;
+        Ok(found
+            .source()?
+            .tensor(self.dtype, shape, &self.options.device)?)
+    }
+
+    /// [`Loader::tensor`] where the checkpoint has it, None where it does not.
+    pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>, WeightsError> {
+        if self.contains(name) {
+            self.tensor(name, shape).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// A matrix `[out, in]`: kept quantised, quantised by the policy, or float, as the options say.
+    ///
+    /// # Errors
+    /// As [`Loader::tensor`].
+    pub fn matrix(&self, name: &str, out: usize, in_: usize) -> Result<Weight, WeightsError> {
+        let full = self.full_name(name);
+        let found = self.find(name, &[out, in_])?;
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(&full) {
+            return Ok(table.clone());
+        }
+        drop(tables);
+        let shape = [out, in_];
+        let device = &self.options.device;
+        let stored = found.tensor.entry.info.format;
+        if let Some(quant) = self.options.quant {
+            if let Some(dtype) = quant.block_type(in_, notes::is_vocabulary(&full)) {
+                if stored != Format::Quantized(dtype) {
+                    let made = blocks::quantize(&found.source()?, dtype, &shape, device)?;
+                    found.release();
+                    return Ok(Weight::Quantized(Arc::new(made)));
+                }
+            }
+        }
+        match stored {
+            Format::Quantized(dtype)
+                if self.options.quant.is_some() || self.options.dtype.explicit().is_none() =>
+            {
+                let (offset, bytes) = (found.tensor.entry.offset, found.tensor.entry.info.bytes);
+                let tensor = blocks::mapped(dtype, found.file, offset, bytes, &shape, device)?;
+                Ok(Weight::Quantized(Arc::new(tensor)))
+            }
+            _ => {
+                let tensor = found.source()?.tensor(self.dtype, &shape, device)?;
+                found.release();
+                Ok(Weight::Float(tensor))
+            }
+        }
+    }
+
+    /// The embedding table `[vocab, hidden]`: as [`Loader::matrix`], and kept, so that asking again by
+    /// either method (a tied output head) returns the same memory. Rows of a quantised table are
+    /// gathered by [`QTensor::embedding`].
+    ///
+    /// # Errors
+    /// As [`Loader::tensor`].
+    pub fn embedding(
+        &self,
+        name: &str,
+        vocab: usize,
+        hidden: usize,
+    ) -> Result<Weight, WeightsError> {
+        let table = self.matrix(name, vocab, hidden)?;
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(tables.entry(self.full_name(name)).or_insert(table).clone())
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
+    }
+
+    /// The tensor `name` (below the prefix), which must have `shape`.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Found<'a>, WeightsError> {
+        let name = self.full_name(name);
+        let found = self
+            .checkpoint
+            .find(&name)
+            .and_then(|tensor| Some((tensor, self.checkpoint.file_of(tensor)?)));
+        let Some((tensor, file)) = found else {
+            let in_file = match self.checkpoint.header() {
+                Header::Gguf(_) => names::to_gguf(&name).unwrap_or_default(),
+                Header::HuggingFace(_) => String::new(),
+            };
+            let spelled = if in_file.is_empty() || in_file == name {
+                String::new()
+            } else {
+                format!(" (here '{in_file}')")
+            };
+            return Err(WeightsError::missing(
+                self.checkpoint.path(),
+                format!("has no tensor '{name}'{spelled} of shape {shape:?}, which this architecture needs; {REMEDY}"),
+            ));
+        };
+        let info = &tensor.entry.info;
+        if info.shape != shape {
+            return Err(WeightsError::corrupt(
+                file.path(),
+                format!(
+                    "tensor '{}' has shape {:?} where the model's configuration asks for {shape:?}; {REMEDY}",
+                    info.name, info.shape
+                ),
+            ));
+        }
+        if let Format::Other(kind) = info.format {
+            return Err(WeightsError::unsupported(
+                file.path(),
+                format!(
+                    "unsupported tensor type {kind} of tensor '{}'; use another quantisation of the model",
+                    info.name
+                ),
+            ));
+        }
+        Ok(Found { tensor, file })
+    }
+}
+
+/// A tensor that exists, has the right shape and can be computed with.
+struct Found<'a> {
+    tensor: &'a Located,
+    file: &'a Arc<MappedFile>,
+}
+
+impl<'a> Found<'a> {
+    fn range(&self) -> std::ops::Range<usize> {
+        let entry = &self.tensor.entry;
+        entry.offset..entry.offset.saturating_add(entry.info.bytes)
+    }
+
+    fn source(&self) -> Result<Source<'a>, WeightsError> {
+        let info = &self.tensor.entry.info;
+        let bytes = self.file.bytes().get(self.range()).unwrap_or(&[]);
+        let numbers = info.shape.iter().product();
+        Ok(Source::new(info.format, bytes, numbers)?)
+    }
+
+    /// The stored bytes were converted into memory of their own and will not be read again.
+    fn release(&self) {
+        self.file.release(self.range());
+    }
+}

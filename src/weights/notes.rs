@@ -1,0 +1,138 @@
+//! What loading will do to the stored numbers, decided from the headers before any is read.
+
+use std::collections::BTreeMap;
+
+use candle_core::DType;
+
+use super::checkpoint::Checkpoint;
+use super::describe::dominant;
+use super::format::{quantized_name, Format, TensorInfo};
+use super::options::LoadOptions;
+
+/// Whether a tensor is the embedding or the output head, by Hugging Face's name or GGUF's.
+pub(super) fn is_vocabulary(name: &str) -> bool {
+    let stem = name.strip_suffix(".weight").unwrap_or(name);
+    stem.ends_with("embed_tokens")
+        || stem.ends_with("lm_head")
+        || stem == "token_embd"
+        || stem == "output"
+}
+
+/// The tensors that [`super::Loader::matrix`] may be asked for.
+fn matrices(checkpoint: &Checkpoint) -> impl Iterator<Item = &TensorInfo> {
+    checkpoint
+        .tensors()
+        .filter(|t| t.shape.len() == 2 && t.name.ends_with(".weight"))
+}
+
+/// See [`super::Loader::dtype`].
+pub(super) fn activation_dtype(checkpoint: &Checkpoint, options: &LoadOptions) -> DType {
+    if options.quant.is_some() {
+        return DType::F32;
+    }
+    if let Some(dtype) = options.dtype.explicit() {
+        return dtype;
+    }
+    if options.device.is_cpu() || matrices(checkpoint).any(|t| t.format.is_quantized()) {
+        return DType::F32;
+    }
+    match dominant(matrices(checkpoint)) {
+        Some(Format::F16) => DType::F16,
+        Some(Format::BF16) => DType::BF16,
+        _ => DType::F32,
+    }
+}
+
+/// See [`super::Loader::notes`].
+pub(super) fn notes(checkpoint: &Checkpoint, options: &LoadOptions) -> Vec<String> {
+    let mut notes = Vec::new();
+    match (options.quant, options.dtype.explicit()) {
+        (Some(_), explicit) => {
+            quantised_at_load(checkpoint, options, &mut notes);
+            if let Some(dtype) = explicit.filter(|d| *d != DType::F32) {
+                notes.push(format!(
+                    "with --quant activations are computed in f32; --dtype {} has no effect",
+                    dtype.as_str()
+                ));
+            }
+        }
+        (None, Some(dtype)) => {
+            let stored: Vec<&TensorInfo> = matrices(checkpoint)
+                .filter(|t| t.format.is_quantized())
+                .collect();
+            if !stored.is_empty() {
+                notes.push(format!(
+                    "quantised weights ({}) are dequantised to {}",
+                    histogram(stored.iter().map(|t| t.format.name())),
+                    dtype.as_str()
+                ));
+            }
+        }
+        (None, None) if options.device.is_cpu() => {
+            for format in [Format::F16, Format::BF16] {
+                if matrices(checkpoint).any(|t| t.format == format) {
+                    notes.push(format!(
+                        "{} weights are computed in f32 on this CPU",
+                        format.name().to_lowercase()
+                    ));
+                }
+            }
+        }
+        (None, None) => {}
+    }
+    notes
+}
+
+/// What `--quant` makes of each matrix.
+fn quantised_at_load(checkpoint: &Checkpoint, options: &LoadOptions, notes: &mut Vec<String>) {
+    let Some(quant) = options.quant else { return };
+    let mut made = Vec::new();
+    let mut again = Vec::new();
+    let mut float = 0usize;
+    for t in matrices(checkpoint) {
+        let width = t.shape.last().copied().unwrap_or(0);
+        match quant.block_type(width, is_vocabulary(&t.name)) {
+            Some(target) if t.format == Format::Quantized(target) => {}
+            Some(target) => {
+                made.push(quantized_name(target));
+                if t.format.is_quantized() {
+                    again.push(t.format.name());
+                }
+            }
+            None if !t.format.is_quantized() => float += 1,
+            None => {}
+        }
+    }
+    if !made.is_empty() {
+        notes.push(format!(
+            "--quant {quant}: matrices are quantised at load to {}",
+            histogram(made.into_iter())
+        ));
+    }
+    if !again.is_empty() {
+        notes.push(format!(
+            "the file is quantised already ({}): quantising again loses accuracy",
+            histogram(again.into_iter())
+        ));
+    }
+    if float > 0 {
+        notes.push(format!(
+            "{float} matrices stay float: their width is no multiple of 32"
+        ));
+    }
+}
+
+/// `Q4_1 ×210, F32 ×61`, the most frequent first.
+pub fn histogram<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    counts
+        .into_iter()
+        .map(|(name, n)| format!("{name} ×{n}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
