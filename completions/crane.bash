@@ -520,7 +520,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__list)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --catalogue --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -602,12 +602,36 @@ _crane() {
             return 0
             ;;
         crane__subcmd__pull)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --quant --revision --include --exclude --dry-run --endpoint --force --no-verify --progress --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --quant)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --revision)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --include)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto plain json none" -- "${cur}"))
+                    return 0
+                    ;;
                 --device)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -643,7 +667,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__rm)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-y -t -q -v -h --yes --dry-run --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1024,12 +1048,16 @@ _crane() {
             return 0
             ;;
         crane__subcmd__verify)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --repair --progress --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --progress)
+                    COMPREPLY=($(compgen -W "auto plain json none" -- "${cur}"))
+                    return 0
+                    ;;
                 --device)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -53,6 +53,15 @@ complete -c crane -n "__fish_crane_needs_command" -f -a "devices" -d 'Say what t
 complete -c crane -n "__fish_crane_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
 complete -c crane -n "__fish_crane_needs_command" -f -a "man" -d 'Print the manual page (roff)'
 complete -c crane -n "__fish_crane_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l quant -d 'The quantisation to fetch, as MODEL:QUANT says it (q4_k_m, q8_0, bf16)' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l revision -d 'The branch, tag or commit to fetch [default: main]' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l include -d 'Fetch the files that match instead of the ones the model needs (repeatable; * and ?)' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l exclude -d 'Leave out the files that match (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l endpoint -d 'The hub or mirror to fetch from [default: HF_ENDPOINT or https://huggingface.co]' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, else plain lines'
+plain\t'One line when a file starts and one when it is there'
+json\t'One JSON object a line on stderr'
+none\t'Nothing but notices'"
 complete -c crane -n "__fish_crane_using_subcommand pull" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand pull" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
 f32\t''
@@ -63,11 +72,14 @@ complete -c crane -n "__fish_crane_using_subcommand pull" -l cache-dir -d 'Where
 complete -c crane -n "__fish_crane_using_subcommand pull" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand pull" -l dry-run -d 'Say what would be fetched, and whether disk and memory suffice'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l force -d 'Fetch files again that are there'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l no-verify -d 'Do not check the sha256 of what arrives'
 complete -c crane -n "__fish_crane_using_subcommand pull" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand pull" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand pull" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand pull" -l json -d 'Print JSON on stdout'
-complete -c crane -n "__fish_crane_using_subcommand pull" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand pull" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crane -n "__fish_crane_using_subcommand list" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand list" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
 f32\t''
@@ -78,6 +90,7 @@ complete -c crane -n "__fish_crane_using_subcommand list" -l cache-dir -d 'Where
 complete -c crane -n "__fish_crane_using_subcommand list" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand list" -l catalogue -d 'List the models that have a short name instead, fetched or not'
 complete -c crane -n "__fish_crane_using_subcommand list" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand list" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand list" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -93,6 +106,7 @@ complete -c crane -n "__fish_crane_using_subcommand ls" -l cache-dir -d 'Where m
 complete -c crane -n "__fish_crane_using_subcommand ls" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand ls" -l catalogue -d 'List the models that have a short name instead, fetched or not'
 complete -c crane -n "__fish_crane_using_subcommand ls" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand ls" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand ls" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -125,11 +139,17 @@ complete -c crane -n "__fish_crane_using_subcommand rm" -l cache-dir -d 'Where m
 complete -c crane -n "__fish_crane_using_subcommand rm" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand rm" -s y -l yes -d 'Do not ask'
+complete -c crane -n "__fish_crane_using_subcommand rm" -l dry-run -d 'Say what would be removed'
 complete -c crane -n "__fish_crane_using_subcommand rm" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand rm" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand rm" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand rm" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand rm" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand verify" -l progress -d 'How to show progress on stderr' -r -f -a "auto\t'Bars on a terminal, else plain lines'
+plain\t'One line when a file starts and one when it is there'
+json\t'One JSON object a line on stderr'
+none\t'Nothing but notices'"
 complete -c crane -n "__fish_crane_using_subcommand verify" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand verify" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
 f32\t''
@@ -140,11 +160,12 @@ complete -c crane -n "__fish_crane_using_subcommand verify" -l cache-dir -d 'Whe
 complete -c crane -n "__fish_crane_using_subcommand verify" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand verify" -l repair -d 'Fetch damaged files again'
 complete -c crane -n "__fish_crane_using_subcommand verify" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand verify" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand verify" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand verify" -l json -d 'Print JSON on stdout'
-complete -c crane -n "__fish_crane_using_subcommand verify" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crane -n "__fish_crane_using_subcommand run" -s p -l prompt -d 'The prompt, as one argument' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s f -l file -d 'Read a file into the prompt (repeatable; \'-\' is stdin)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l messages -d 'A conversation instead of a prompt: a JSON list of {"role": …, "content": …} (\'-\' is stdin)' -r -F

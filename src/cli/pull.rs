@@ -1,27 +1,134 @@
-//! `crane pull`.
+//! `crane pull`: brings the newest files of models into the Hugging Face cache.
+//!
+//! stdout gets the path of each model, one a line, or with `--json` one object a model.
 
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
-use crate::hub::HubSettings;
+use serde_json::json;
 
-#[derive(Debug, clap::Args)]
+use crate::hub::{self, human_bytes, HubSettings, Plan, PullOptions};
+
+use super::progress::{Mode, Reporter};
+
+/// What `crane pull` takes.
+#[derive(Debug, Clone, clap::Args)]
 pub struct PullArgs {
-    /// Models to fetch
+    /// Models to fetch: aliases or org/repo, with :QUANT
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<String>,
+    /// The quantisation to fetch, as MODEL:QUANT says it (q4_k_m, q8_0, bf16)
+    #[arg(long, value_name = "QUANT")]
+    pub quant: Option<String>,
+    /// The branch, tag or commit to fetch [default: main]
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
+    /// Fetch the files that match instead of the ones the model needs (repeatable; * and ?)
+    #[arg(long, value_name = "PATTERN")]
+    pub include: Vec<String>,
+    /// Leave out the files that match (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Say what would be fetched, and whether disk and memory suffice
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The hub or mirror to fetch from [default: HF_ENDPOINT or https://huggingface.co]
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Fetch files again that are there
+    #[arg(long)]
+    pub force: bool,
+    /// Do not check the sha256 of what arrives
+    #[arg(long)]
+    pub no_verify: bool,
+    /// How to show progress on stderr
+    #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
+    pub progress: Mode,
 }
 
-#[allow(clippy::too_many_arguments)] // the signature all store commands share
+/// Fetches, or with `--dry-run` says what would be fetched.
+///
+/// # Errors
+/// A [`hub::HubError`], or `out` cannot be written.
+#[allow(clippy::too_many_arguments)] // the signature that all commands of the store share
 pub fn run(
-    _args: PullArgs,
-    _settings: &HubSettings,
-    _json: bool,
-    _quiet: bool,
-    _verbose: bool,
-    _out: &mut dyn Write,
-    _err_is_terminal: bool,
-    _interrupted: &'static AtomicBool,
+    args: PullArgs,
+    settings: &HubSettings,
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    out: &mut dyn Write,
+    err_is_terminal: bool,
+    interrupted: &'static AtomicBool,
 ) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+    let mut settings = settings.clone();
+    if let Some(endpoint) = &args.endpoint {
+        settings.endpoint = endpoint.trim_end_matches('/').to_string();
+    }
+    let options = PullOptions {
+        quant: args.quant,
+        revision: args.revision,
+        include: args.include,
+        exclude: args.exclude,
+        force: args.force,
+        verify: !args.no_verify,
+    };
+    for name in &args.models {
+        let reporter = Reporter::new(args.progress, quiet, verbose, err_is_terminal, interrupted);
+        if args.dry_run {
+            let plan = hub::plan(name, &options, &settings, &reporter)?;
+            match json {
+                true => writeln!(out, "{}", serde_json::to_string(&plan)?)?,
+                false => show_plan(&plan, out)?,
+            }
+        } else {
+            let located = hub::pull(name, &options, &settings, &reporter)?;
+            match json {
+                true => writeln!(
+                    out,
+                    "{}",
+                    json!({
+                        "model": located.typed,
+                        "resolved": located.resolved,
+                        "path": located.path,
+                        "files": located.files,
+                    })
+                )?,
+                false => writeln!(out, "{}", located.path.display())?,
+            }
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn show_plan(plan: &Plan, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{} is {}", plan.typed, plan.resolved)?;
+    for file in &plan.files {
+        let size = file.bytes.map_or("? B".into(), human_bytes);
+        let state = match file.cached_bytes {
+            0 => String::new(),
+            n if Some(n) == file.bytes => "  (in the cache)".into(),
+            n => format!("  ({} in the cache)", human_bytes(n)),
+        };
+        writeln!(out, "  {size:>10}  {}{state}", file.name)?;
+    }
+    let known = |bytes: Option<u64>| bytes.map_or("an unknown amount".into(), human_bytes);
+    writeln!(
+        out,
+        "to fetch {} of {}; the disk has {} free",
+        human_bytes(plan.missing_bytes),
+        human_bytes(plan.bytes),
+        known(plan.free_disk_bytes)
+    )?;
+    writeln!(
+        out,
+        "to run it takes about {} of memory; this machine has {}",
+        human_bytes(plan.memory_needed_bytes),
+        known(plan.memory_bytes)
+    )?;
+    match plan.fits {
+        true => writeln!(out, "it fits"),
+        false => writeln!(out, "it does NOT fit"),
+    }
 }

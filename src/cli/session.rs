@@ -145,10 +145,13 @@ fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
 /// Finds the model's files, fetching what is missing.
 pub fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
     let polled = interrupt::Deferred::new();
-    let progress = progress::Plain {
-        quiet: settings.quiet,
-        interrupted: interrupt::flag(),
-    };
+    let progress = progress::Reporter::new(
+        progress::Mode::Auto,
+        settings.quiet,
+        settings.verbose,
+        settings.terminal.stderr,
+        interrupt::flag(),
+    );
     let located = hub::locate(model, &settings.hub, &progress)?;
     drop(polled);
     match interrupt::pressed() {

@@ -241,6 +241,18 @@ pub fn make_dir(folder: &Path) -> Result<(), HubError> {
     fs::create_dir_all(folder).map_err(|e| HubError::io("create the folder", folder, e))
 }
 
+/// Fails if no file can be created in `folder`.
+pub fn check_writable(folder: &Path) -> Result<(), HubError> {
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    match fs::File::create(&probe) {
+        Ok(_) => {
+            let _ = fs::remove_file(&probe);
+            Ok(())
+        }
+        Err(e) => Err(HubError::io("write", folder, e)),
+    }
+}
+
 /// Writes a small file so that a reader sees the old or the new content and nothing between.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), HubError> {
     if let Some(folder) = path.parent() {

@@ -19,9 +19,9 @@ use super::listing::is_hex;
 use super::lock::Lock;
 use super::source::{explain, pause_after};
 use super::space::human_bytes;
-use super::HubError;
+use super::{HubError, TimeLimits};
 
-/// Attempts in a row that bring no new byte.
+/// Attempts in a row that bring nothing to speak of.
 const ATTEMPTS: u32 = 5;
 /// Attempts in all, for a server that brings a little each time.
 const ALL_ATTEMPTS: u32 = 200;
@@ -97,15 +97,9 @@ impl Job<'_> {
 
     /// The hash that the blob's name is.
     fn kind(&self) -> Hash {
-        match self.bytes {
-            _ if !self.verify => Hash::None,
-            _ if is_hex(self.etag, 64) => Hash::Sha256(Sha256::new()),
-            Some(bytes) if is_hex(self.etag, 40) => {
-                let mut git = Sha1::new();
-                git.update(format!("blob {bytes}\0"));
-                Hash::Sha1(git, Sha1::new())
-            }
-            _ => Hash::None,
+        match self.verify {
+            true => Hash::of(self.etag, self.bytes),
+            false => Hash::None,
         }
     }
 
@@ -119,11 +113,9 @@ impl Job<'_> {
                 Ok(outcome) => return Ok(outcome),
                 Err(failure) => failure,
             };
-            fruitless = if partial.bytes > before {
-                1
-            } else {
-                fruitless + 1
-            };
+            // A few bytes an attempt are no progress, or a crawling server would hold us for hours.
+            let fruitful = partial.bytes >= before + TimeLimits::SLOW_BYTES;
+            fruitless = if fruitful { 1 } else { fruitless + 1 };
             let fatal = |f| {
                 Err(explain(
                     self.client,
@@ -319,6 +311,19 @@ pub enum Hash {
 }
 
 impl Hash {
+    /// The hash of no bytes, of the kind that `etag` is. A git hash begins with the length.
+    pub fn of(etag: &str, bytes: Option<u64>) -> Self {
+        match bytes {
+            _ if is_hex(etag, 64) => Hash::Sha256(Sha256::new()),
+            Some(bytes) if is_hex(etag, 40) => {
+                let mut git = Sha1::new();
+                git.update(format!("blob {bytes}\0"));
+                Hash::Sha1(git, Sha1::new())
+            }
+            _ => Hash::None,
+        }
+    }
+
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
@@ -536,14 +541,10 @@ mod tests {
     fn git_hashes_are_recognised() {
         // `printf 'what is up, doc?' | git hash-object --stdin`, the example of the Pro Git book.
         let content = b"what is up, doc?";
-        let mut git = Sha1::new();
-        git.update(format!("blob {}\0", content.len()));
-        let mut hash = Hash::Sha1(git, Sha1::new());
+        let etag = "bd9dbf5aae1a3862dd1526723246b20206e5fc37";
+        let mut hash = Hash::of(etag, Some(content.len() as u64));
         hash.update(content);
-        assert_eq!(
-            hash.mismatch("bd9dbf5aae1a3862dd1526723246b20206e5fc37"),
-            None
-        );
+        assert_eq!(hash.mismatch(etag), None);
         assert!(hash
             .mismatch("bd9dbf5aae1a3862dd1526723246b20206e5fc38")
             .is_some());

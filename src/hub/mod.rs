@@ -32,6 +32,7 @@ use std::time::Duration;
 
 pub use pull::{locate, plan, pull, Plan, PlannedFile, PullOptions};
 pub use reference::Reference;
+pub use space::human_bytes;
 
 /// Why a model's files could not be had.
 #[derive(Debug, thiserror::Error)]

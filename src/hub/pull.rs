@@ -1,6 +1,6 @@
 //! From a name to a model on disk: the cache first, then the sources in their order.
 
-use super::cache::RepoCache;
+use super::cache::{self, RepoCache};
 use super::catalogue::PythonSource;
 use super::client::Client;
 use super::download::{is_whole, with_suffix, Job};
@@ -448,7 +448,13 @@ fn from_hub(
     let commit = resolved.listing.commit.as_str();
     let plan = resolved.plan(name, cache, options);
     if plan.missing_bytes > 0 {
-        space::check_disk(cache.cache_dir(), plan.missing_bytes, name)?;
+        let blobs = cache.root().join("blobs");
+        cache::make_dir(&blobs)?;
+        if let Err(full) = space::check_disk(cache.cache_dir(), plan.missing_bytes, name) {
+            // A read-only disk has no free bytes either, but another remedy.
+            cache::check_writable(&blobs)?;
+            return Err(full.into());
+        }
     }
     if let Some(memory) = plan.memory_bytes.filter(|m| *m < plan.memory_needed_bytes) {
         client.progress.notice(&format!(

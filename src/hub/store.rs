@@ -1,1 +1,612 @@
-//! The store.
+//! What lies in the cache: listed, removed, verified.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::cache::RepoCache;
+use super::catalogue::{self, Row, Task};
+use super::download::Hash;
+use super::files;
+use super::gguf_name;
+use super::pull::{pull, PullOptions};
+use super::reference::{HubReference, Reference, Want, DEFAULT_REVISION};
+use super::{cached, pip, HubError, HubSettings, Progress, StoredFile};
+
+/// A model in the cache.
+#[derive(Debug, Clone, Serialize)]
+pub struct StoredModel {
+    /// What can be typed for it.
+    pub name: String,
+    /// The short name, if the catalogue has one.
+    pub alias: Option<String>,
+    pub repo: String,
+    pub commit: String,
+    /// The branches and tags that stand at the commit.
+    pub revisions: Vec<String>,
+    /// GGUF quantisation; none for safetensors.
+    pub quant: Option<String>,
+    pub task: Option<Task>,
+    /// In millions, from the catalogue.
+    pub parameters_m: Option<u32>,
+    pub licence: Option<&'static str>,
+    /// What `weights::Checkpoint::open` takes.
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub files: Vec<StoredFile>,
+    /// Names of files that are not whole.
+    pub missing: Vec<String>,
+    /// Seconds since 1970.
+    pub last_used: Option<u64>,
+}
+
+/// Every model in the cache that crane can use, by name.
+pub fn list(cache_dir: &Path) -> Result<Vec<StoredModel>, HubError> {
+    let mut models = Vec::new();
+    for cache in RepoCache::all(cache_dir)? {
+        let of_repo = models.len();
+        for commit in commits_newest_first(&cache) {
+            for model in at_commit(&cache, &commit) {
+                // The stand-in for a commit is of no interest once the branch has the same file.
+                let known = models.iter().skip(of_repo).any(|m: &StoredModel| {
+                    m.name == model.name || (model.revisions.is_empty() && same_blobs(m, &model))
+                });
+                if !known {
+                    models.push(model);
+                }
+            }
+        }
+    }
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(models)
+}
+
+fn same_blobs(a: &StoredModel, b: &StoredModel) -> bool {
+    let key = |m: &StoredModel| -> Vec<_> {
+        m.files
+            .iter()
+            .map(|f| (f.name.clone(), f.sha256.clone()))
+            .collect()
+    };
+    key(a) == key(b)
+}
+
+/// Commits that a branch stands at come first.
+fn commits_newest_first(cache: &RepoCache) -> Vec<String> {
+    let named: BTreeSet<String> = cache.refs().into_iter().map(|(_, c)| c).collect();
+    let mut commits = cache.commits();
+    commits.sort_by_key(|c| (!named.contains(c), c.clone()));
+    commits
+}
+
+fn at_commit(cache: &RepoCache, commit: &str) -> Vec<StoredModel> {
+    let names = cache.names(commit);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut found = Vec::new();
+    if names.iter().any(|n| n.ends_with(".safetensors")) {
+        if let Ok(selection) = files::select(&names, &Want::Safetensors) {
+            found.push(describe(cache, commit, None, selection.files, None));
+        }
+    }
+    for quant in gguf_name::quants(&names) {
+        if let Ok(selection) = files::select(&names, &Want::Gguf(quant.clone())) {
+            found.push(describe(
+                cache,
+                commit,
+                Some(quant),
+                selection.files,
+                selection.entry,
+            ));
+        }
+    }
+    found
+}
+
+fn describe(
+    cache: &RepoCache,
+    commit: &str,
+    quant: Option<String>,
+    names: Vec<String>,
+    entry: Option<String>,
+) -> StoredModel {
+    let listing = cache.listing(commit);
+    let (mut files, mut missing) = (Vec::new(), Vec::new());
+    for name in names {
+        let bytes = listing
+            .as_ref()
+            .and_then(|l| l.file(&name))
+            .and_then(|f| f.bytes);
+        match cache.stored(commit, &name, bytes) {
+            Some(file) => files.push(file),
+            None => missing.push(name),
+        }
+    }
+    let revisions: Vec<String> = cache
+        .refs()
+        .into_iter()
+        .filter(|(_, c)| c == commit)
+        .map(|(r, _)| r)
+        .collect();
+    let row = catalogue::by_repo(cache.repo());
+    let folder = cache.snapshot(commit);
+    StoredModel {
+        name: name_of(cache.repo(), commit, &revisions, quant.as_deref(), row),
+        alias: row
+            .filter(|r| stands_for_main(commit, &revisions, Some(r)))
+            .and_then(|r| alias_of(r, cache.repo(), quant.as_deref())),
+        repo: cache.repo().to_string(),
+        commit: commit.to_string(),
+        revisions,
+        quant,
+        task: row.map(|r| r.task),
+        parameters_m: row.map(|r| r.parameters_m),
+        licence: row.map(|r| r.licence),
+        path: entry.map_or_else(|| folder.clone(), |e| folder.join(e)),
+        bytes: files.iter().map(|f| f.bytes).sum(),
+        files,
+        missing,
+        last_used: cache
+            .last_used()
+            .and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok())
+            .map(|d| d.as_secs()),
+    }
+}
+
+/// Whether a name without a revision means this commit.
+fn stands_for_main(commit: &str, revisions: &[String], row: Option<&Row>) -> bool {
+    revisions.iter().any(|r| r == DEFAULT_REVISION)
+        || row
+            .and_then(|r| r.python.as_ref())
+            .is_some_and(|p| pip::commit(p) == commit)
+}
+
+fn name_of(
+    repo: &str,
+    commit: &str,
+    revisions: &[String],
+    quant: Option<&str>,
+    row: Option<&Row>,
+) -> String {
+    let revision = match (stands_for_main(commit, revisions, row), revisions.first()) {
+        (true, _) => String::new(),
+        (false, Some(r)) => format!("@{r}"),
+        (false, None) => format!("@{commit}"),
+    };
+    let quant = quant.map(|q| format!(":{q}")).unwrap_or_default();
+    format!("{repo}{revision}{quant}")
+}
+
+fn alias_of(row: &Row, repo: &str, quant: Option<&str>) -> Option<String> {
+    let variant = match quant {
+        Some(q) if row.gguf == Some(repo) => q,
+        None if row.safetensors == repo => "bf16",
+        _ => return None,
+    };
+    Some(match variant == row.default {
+        true => row.alias.to_string(),
+        false => format!("{}:{variant}", row.alias),
+    })
+}
+
+/// The models in the cache that `typed` means: one, or for a bare `org/repo` all its variants.
+pub fn find(cache_dir: &Path, typed: &str) -> Result<Vec<StoredModel>, HubError> {
+    let models = list(cache_dir)?;
+    let exact: Vec<StoredModel> = models
+        .iter()
+        .filter(|m| m.name == typed || m.alias.as_deref() == Some(typed))
+        .cloned()
+        .collect();
+    if !exact.is_empty() {
+        return Ok(exact);
+    }
+    let reference = match Reference::parse(typed, None, None)? {
+        Reference::Hub(reference) => reference,
+        Reference::Local(path) => {
+            return Err(HubError::BadReference(format!(
+                "{} is a path; only models of the cache are listed, removed and verified",
+                path.display()
+            )))
+        }
+    };
+    let found: Vec<StoredModel> = models
+        .into_iter()
+        .filter(|m| is_meant(m, &reference))
+        .collect();
+    if found.is_empty() {
+        return Err(HubError::NotFound(format!(
+            "{typed} is not in the cache {}; `crane list` shows what is",
+            cache_dir.display()
+        )));
+    }
+    Ok(found)
+}
+
+fn is_meant(model: &StoredModel, reference: &HubReference) -> bool {
+    let revision = match reference.revision == DEFAULT_REVISION {
+        true => stands_for_main(
+            &model.commit,
+            &model.revisions,
+            catalogue::by_repo(&model.repo),
+        ),
+        false => {
+            model.commit == reference.revision || model.revisions.contains(&reference.revision)
+        }
+    };
+    let variant = match (&reference.want, &model.quant) {
+        (Want::Any, _) | (Want::Safetensors, None) => true,
+        (Want::Gguf(_), Some(_)) => {
+            let names: Vec<&str> = model.files.iter().map(|f| f.name.as_str()).collect();
+            let names = if names.is_empty() {
+                model.missing.iter().map(String::as_str).collect()
+            } else {
+                names
+            };
+            files::select(&names, &reference.want).is_ok()
+        }
+        _ => false,
+    };
+    model.repo == reference.repo && revision && variant
+}
+
+/// What removing models deletes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Removal {
+    pub models: Vec<String>,
+    /// Links in snapshots.
+    pub links: Vec<PathBuf>,
+    /// Blobs that nothing else in the cache points to, with what is left of them.
+    pub blobs: Vec<PathBuf>,
+    /// Bytes that become free.
+    pub bytes: u64,
+    #[serde(skip)]
+    repos: BTreeSet<String>,
+}
+
+/// Works out what removing `models` deletes: nothing that another snapshot still points to.
+pub fn plan_removal(cache_dir: &Path, models: &[StoredModel]) -> Removal {
+    let mut removal = Removal::default();
+    for model in models {
+        let folder = RepoCache::new(cache_dir, &model.repo).snapshot(&model.commit);
+        let names = model.files.iter().map(|f| &f.name).chain(&model.missing);
+        removal.links.extend(names.map(|n| folder.join(n)));
+        removal.models.push(model.name.clone());
+        removal.repos.insert(model.repo.clone());
+    }
+    removal.links.sort();
+    removal.links.dedup();
+    for repo in &removal.repos {
+        let cache = RepoCache::new(cache_dir, repo);
+        let (mut kept, mut dropped) = (BTreeSet::new(), BTreeSet::new());
+        for commit in cache.commits() {
+            let folder = cache.snapshot(&commit);
+            for name in cache.names(&commit) {
+                let Some(etag) = cache.etag_of(&commit, &name) else {
+                    continue;
+                };
+                match removal.links.binary_search(&folder.join(&name)) {
+                    Ok(_) => dropped.insert(etag),
+                    Err(_) => kept.insert(etag),
+                };
+            }
+        }
+        for etag in dropped.difference(&kept) {
+            let blob = cache.blob(etag);
+            if let Ok(meta) = fs::metadata(&blob) {
+                removal.bytes += meta.len();
+                removal.blobs.push(blob);
+            }
+        }
+    }
+    removal
+}
+
+/// Deletes what [`plan_removal`] named, and folders and references that are empty afterwards.
+pub fn remove(cache_dir: &Path, removal: &Removal) -> Result<(), HubError> {
+    for path in removal.links.iter().chain(&removal.blobs) {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(HubError::io("remove", path, e))
+            }
+            _ => {}
+        }
+    }
+    for repo in &removal.repos {
+        tidy(&RepoCache::new(cache_dir, repo))?;
+    }
+    Ok(())
+}
+
+fn tidy(cache: &RepoCache) -> Result<(), HubError> {
+    let remove_tree = |path: &Path| match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(HubError::io("remove", path, e)),
+        _ => Ok(()),
+    };
+    for commit in cache.commits() {
+        if !cache.names(&commit).is_empty() {
+            continue;
+        }
+        for (revision, _) in cache.refs().iter().filter(|(_, c)| *c == commit) {
+            let _ = fs::remove_file(cache.root().join("refs").join(revision));
+        }
+        let _ = fs::remove_file(cache.listing_file(&commit));
+        remove_tree(&cache.snapshot(&commit))?;
+    }
+    if cache.commits().is_empty() {
+        remove_tree(cache.root())?;
+        if let Some(locks) = cache.lock_file("x").parent() {
+            // Others may hold a lock in it; the folder is no obstacle to them.
+            let _ = fs::remove_dir_all(locks);
+        }
+    }
+    Ok(())
+}
+
+/// How a file of the cache stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The hash is the one that the blob's name states.
+    Ok,
+    /// Its length is right; the hub states no hash that could be checked.
+    Unhashed,
+    /// What is wrong.
+    Damaged(String),
+    /// The link leads nowhere or there is none.
+    Missing,
+}
+
+/// A verified file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Checked {
+    pub name: String,
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub state: State,
+    #[serde(skip)]
+    blob: Option<PathBuf>,
+}
+
+impl Checked {
+    /// Whether the file can be used.
+    pub fn is_good(&self) -> bool {
+        matches!(self.state, State::Ok | State::Unhashed)
+    }
+}
+
+/// Reads every byte of a model and compares it with what the hub stated.
+pub fn verify(
+    cache_dir: &Path,
+    model: &StoredModel,
+    progress: &dyn Progress,
+) -> Result<Vec<Checked>, HubError> {
+    let cache = RepoCache::new(cache_dir, &model.repo);
+    let listing = cache.listing(&model.commit);
+    let names = model.files.iter().map(|f| &f.name).chain(&model.missing);
+    let mut checked = Vec::new();
+    for name in names {
+        let path = cache.snapshot(&model.commit).join(name);
+        let etag = cache.etag_of(&model.commit, name);
+        let stated = listing
+            .as_ref()
+            .and_then(|l| l.file(name))
+            .and_then(|f| f.bytes);
+        let bytes = fs::metadata(&path).map(|m| m.len()).ok();
+        let state = match bytes {
+            None => State::Missing,
+            Some(bytes) if stated.is_some_and(|s| s != bytes) => State::Damaged(format!(
+                "it has {bytes} bytes and should have {}",
+                stated.unwrap_or_default()
+            )),
+            Some(bytes) => match etag.as_deref().map(|e| (e, Hash::of(e, Some(bytes)))) {
+                None | Some((_, Hash::None)) => State::Unhashed,
+                Some((etag, hash)) => {
+                    match hashed(&path, name, bytes, hash, progress)?.mismatch(etag) {
+                        Some(reason) => State::Damaged(reason),
+                        None => State::Ok,
+                    }
+                }
+            },
+        };
+        checked.push(Checked {
+            name: name.clone(),
+            blob: etag.map(|e| cache.blob(&e)),
+            bytes: bytes.unwrap_or(0),
+            path,
+            state,
+        });
+    }
+    Ok(checked)
+}
+
+fn hashed(
+    path: &Path,
+    name: &str,
+    bytes: u64,
+    mut hash: Hash,
+    progress: &dyn Progress,
+) -> Result<Hash, HubError> {
+    let mut file = File::open(path).map_err(|e| HubError::io("read", path, e))?;
+    let mut buffer = vec![0; 1 << 20];
+    progress.file_started(name, Some(bytes), 0);
+    loop {
+        if progress.interrupted() {
+            return Err(HubError::Interrupted);
+        }
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                hash.update(buffer.get(..n).unwrap_or_default());
+                progress.file_advanced(name, n as u64);
+            }
+            Err(e) => return Err(HubError::io("read", path, e)),
+        }
+    }
+    progress.file_finished(name);
+    Ok(hash)
+}
+
+/// Deletes the damaged files of a model and fetches them again, at the same commit.
+pub fn repair(
+    model: &StoredModel,
+    checked: &[Checked],
+    settings: &HubSettings,
+    progress: &dyn Progress,
+) -> Result<(), HubError> {
+    if settings.offline {
+        return Err(HubError::NotFound(format!(
+            "{} cannot be repaired offline; run the command without --offline and HF_HUB_OFFLINE",
+            model.name
+        )));
+    }
+    for file in checked.iter().filter(|c| !c.is_good()) {
+        for path in file.blob.iter().chain([&file.path]) {
+            match fs::remove_file(path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(HubError::io("remove", path, e))
+                }
+                _ => {}
+            }
+        }
+    }
+    // A stand-in for a commit means nothing to the hub; its alias does.
+    let alias = model.alias.as_deref().filter(|_| is_stand_in(model));
+    let name = match (alias, &model.quant) {
+        (Some(alias), _) => alias.to_string(),
+        (None, Some(quant)) => format!("{}@{}:{quant}", model.repo, model.commit),
+        (None, None) => format!("{}@{}:safetensors", model.repo, model.commit),
+    };
+    pull(&name, &PullOptions::default(), settings, progress).map(drop)
+}
+
+fn is_stand_in(model: &StoredModel) -> bool {
+    catalogue::by_repo(&model.repo)
+        .and_then(|r| r.python.as_ref())
+        .is_some_and(|p| pip::commit(p) == model.commit)
+}
+
+/// Whether `locate` would use the cache for `name` without a connection.
+pub fn is_cached(name: &str, settings: &HubSettings) -> bool {
+    match Reference::parse(name, None, None) {
+        Ok(Reference::Hub(reference)) => {
+            let cache = RepoCache::new(&settings.cache_dir, &reference.repo);
+            cached::find(&cache, &reference, name, settings.offline).is_some()
+        }
+        Ok(Reference::Local(path)) => path.exists(),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::download::hex;
+    use crate::hub::Silent;
+    use sha2::{Digest, Sha256};
+
+    /// Puts a file into the cache as a download would.
+    fn put(cache: &RepoCache, commit: &str, name: &str, content: &[u8]) -> String {
+        let etag = hex(&Sha256::digest(content));
+        crate::hub::cache::make_dir(&cache.root().join("blobs")).expect("folder");
+        fs::write(cache.blob(&etag), content).expect("blob");
+        cache.link(commit, name, &etag).expect("link");
+        etag
+    }
+
+    fn example() -> (tempfile::TempDir, RepoCache) {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let cache = RepoCache::new(dir.path(), "Qwen/Qwen2.5-0.5B-Instruct-GGUF");
+        put(&cache, "c1", "m-q4_k_m.gguf", b"four");
+        put(&cache, "c1", "m-q8_0.gguf", b"eight");
+        cache.set_ref("main", "c1").expect("ref");
+        put(&cache, "c0", "m-q8_0.gguf", b"eight");
+        let float = RepoCache::new(dir.path(), "org/float");
+        put(&float, "f0", "config.json", b"{}");
+        put(&float, "f0", "model.safetensors", b"weights");
+        (dir, cache)
+    }
+
+    #[test]
+    fn variants_are_listed_by_the_name_that_finds_them() {
+        let (dir, _cache) = example();
+        let models = list(dir.path()).expect("lists");
+        let names: Vec<_> = models.iter().map(|m| (m.name.as_str(), m.bytes)).collect();
+        assert_eq!(
+            names,
+            [
+                ("Qwen/Qwen2.5-0.5B-Instruct-GGUF:q4_k_m", 4),
+                ("Qwen/Qwen2.5-0.5B-Instruct-GGUF:q8_0", 5),
+                ("org/float@f0", 9)
+            ]
+        );
+        let aliases: Vec<_> = models.iter().map(|m| m.alias.as_deref()).collect();
+        assert_eq!(
+            aliases,
+            [Some("qwen2.5-0.5b"), Some("qwen2.5-0.5b:q8_0"), None]
+        );
+        let found = find(dir.path(), "qwen2.5-0.5b:Q8_0").expect("by alias");
+        assert_eq!(found.len(), 1);
+        let all = find(dir.path(), "Qwen/Qwen2.5-0.5B-Instruct-GGUF").expect("by repository");
+        assert_eq!(all.len(), 2);
+        assert!(matches!(
+            find(dir.path(), "qwen2.5-7b"),
+            Err(HubError::NotFound(_))
+        ));
+        assert!(matches!(
+            find(dir.path(), "./x"),
+            Err(HubError::BadReference(_))
+        ));
+    }
+
+    #[test]
+    fn a_blob_that_another_snapshot_needs_survives() {
+        let (dir, cache) = example();
+        let model = find(dir.path(), "qwen2.5-0.5b:q8_0").expect("there");
+        let removal = plan_removal(dir.path(), &model);
+        assert_eq!(
+            (removal.links.len(), removal.blobs.len(), removal.bytes),
+            (1, 0, 0)
+        );
+        let both = find(dir.path(), "Qwen/Qwen2.5-0.5B-Instruct-GGUF").expect("there");
+        let removal = plan_removal(dir.path(), &both);
+        assert_eq!((removal.links.len(), removal.bytes), (2, 4));
+        remove(dir.path(), &removal).expect("removes");
+        assert_eq!(cache.names("c0"), ["m-q8_0.gguf"]);
+        assert!(cache.stored("c0", "m-q8_0.gguf", Some(5)).is_some());
+        assert_eq!(
+            cache.commit("main"),
+            None,
+            "the empty snapshot's branch is gone"
+        );
+    }
+
+    #[test]
+    fn the_last_model_takes_its_folder_along() {
+        let (dir, _cache) = example();
+        let model = find(dir.path(), "org/float@f0").expect("there");
+        remove(dir.path(), &plan_removal(dir.path(), &model)).expect("removes");
+        assert!(!dir.path().join("models--org--float").exists());
+        assert_eq!(list(dir.path()).expect("lists").len(), 2);
+    }
+
+    #[test]
+    fn verification_finds_changed_and_missing_bytes() {
+        let (dir, cache) = example();
+        let model = find(dir.path(), "qwen2.5-0.5b").expect("there").remove(0);
+        let good = verify(dir.path(), &model, &Silent).expect("verifies");
+        assert_eq!(
+            good.iter().map(|c| &c.state).collect::<Vec<_>>(),
+            [&State::Ok]
+        );
+        let etag = cache.etag_of("c1", "m-q4_k_m.gguf").expect("linked");
+        fs::write(cache.blob(&etag), b"fOur").expect("damage");
+        let bad = verify(dir.path(), &model, &Silent).expect("verifies");
+        assert!(matches!(&bad[0].state, State::Damaged(why) if why.contains(&etag)));
+        fs::remove_file(cache.blob(&etag)).expect("remove");
+        let gone = verify(dir.path(), &model, &Silent).expect("verifies");
+        assert_eq!(gone[0].state, State::Missing);
+    }
+}

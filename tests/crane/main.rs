@@ -1,6 +1,8 @@
 //! What a user would check, one binary for all files.
 
 mod cli;
+mod hub;
+mod hub_server;
 mod parity;
 mod text;
 mod weights;
