@@ -237,7 +237,13 @@ fn from_hub(
             cache.link(commit, &file.name, etag)?;
         }
     }
-    cache.keep_listing(&resolved.listing)?;
+    if cache.listing(commit).as_ref() != Some(&resolved.listing) {
+        let kept = cache.keep_listing(&resolved.listing);
+        // A whole model in a cache that cannot be written is still a whole model.
+        if !jobs.is_empty() {
+            kept?;
+        }
+    }
     cache.set_ref(&reference.revision, commit)?;
     cache.touch();
     cached::assemble(

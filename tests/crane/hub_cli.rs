@@ -10,7 +10,9 @@ const REPO: &str = "org/model-GGUF";
 const FILE: &str = "model-q4_k_m.gguf";
 
 fn serve() -> HubServer {
-    let content = (0..200_000u32).map(|i| (i * i >> 3) as u8).collect();
+    let content = (0..200_000u32)
+        .map(|i| (i.wrapping_mul(i) >> 3) as u8)
+        .collect();
     HubServer::start(REPO, &[(FILE, content)])
 }
 
