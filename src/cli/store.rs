@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use serde_json::json;
 
-use crate::hub::store::{self, State, StoredModel};
+use crate::hub::store::{self, StoredModel};
+use crate::hub::verify::{self, State};
 use crate::hub::{catalogue, human_bytes, HubError, HubSettings};
 use crate::weights::{Checkpoint, Header};
 
@@ -303,12 +304,12 @@ pub fn verify(
     for model in &models {
         let reporter =
             || Reporter::new(args.progress, quiet, verbose, err_is_terminal, interrupted);
-        let mut checked = store::verify(&settings.cache_dir, model, &reporter())?;
+        let mut checked = verify::verify(&settings.cache_dir, model, &reporter())?;
         let bad = checked.iter().filter(|c| !c.is_good()).count();
         let mut repaired = false;
         if bad > 0 && args.repair {
-            store::repair(model, &checked, settings, &reporter())?;
-            checked = store::verify(&settings.cache_dir, model, &reporter())?;
+            verify::repair(model, &checked, settings, &reporter())?;
+            checked = verify::verify(&settings.cache_dir, model, &reporter())?;
             repaired = checked.iter().all(|c| c.is_good());
         }
         if bad > 0 && !repaired {

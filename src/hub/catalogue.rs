@@ -96,19 +96,27 @@ pub fn by_repo(repo: &str) -> Option<&'static Row> {
         .find(|r| r.gguf == Some(repo) || r.safetensors == repo)
 }
 
-/// Aliases that a typing error may have meant, best first.
+/// Aliases that a typing error may have meant, best first: near as a whole, or near at their beginning.
 pub fn similar(alias: &str) -> Vec<&'static str> {
     let alias = alias.to_ascii_lowercase();
-    let mut found: Vec<(usize, &str)> = ROWS
-        .iter()
-        .map(|r| (distance(&alias, r.alias), r.alias))
-        .filter(|(d, name)| {
-            *d <= 1 + name.len().min(alias.len()) / 4
-                || (alias.len() >= 4 && name.starts_with(&alias))
-        })
-        .collect();
+    let length = alias.chars().count();
+    let allowed = 1 + length / 5;
+    let mut found: Vec<(usize, usize, &str)> = Vec::new();
+    for (place, name) in ROWS.iter().map(|r| r.alias).enumerate() {
+        let whole = distance(&alias, name);
+        // One letter more or less in the beginning moves its end.
+        let start = (length.saturating_sub(1)..=length + 1)
+            .filter_map(|n| name.get(..n))
+            .map(|start| distance(&alias, start))
+            .min();
+        if whole <= allowed {
+            found.push((whole, place, name));
+        } else if let Some(start) = start.filter(|d| length >= 4 && *d <= 1) {
+            found.push((allowed + 1 + start, place, name));
+        }
+    }
     found.sort();
-    found.into_iter().map(|(_, name)| name).take(3).collect()
+    found.into_iter().map(|(.., name)| name).take(3).collect()
 }
 
 /// Levenshtein's distance.
@@ -463,6 +471,7 @@ mod tests {
             ["tinyllama-1.1b"],
             "a prefix is enough"
         );
+        assert_eq!(similar("smolm2").first(), Some(&"smollm2-135m"));
         assert!(similar("xyzzy").is_empty());
     }
 

@@ -1,14 +1,15 @@
 //! HTTP as the hub needs it: redirects that never carry the token to another host, time limits on
 //! every step, proxies by address, and Ctrl-C answered at once whatever the network does.
 
-use std::io::Read;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use ureq::http::{self, header, HeaderMap, Uri};
 use ureq::{Agent, Body};
 
-use super::{proxy, HubError, HubSettings, Progress, TimeLimits};
+use super::agents::{agent, optional_agent, tls};
+use super::stream::Stream;
+use super::{proxy, HubError, HubSettings, Progress};
 
 /// What went wrong with a request, as far as the next step depends on it.
 #[derive(Debug)]
@@ -206,19 +207,8 @@ impl<'a> Client<'a> {
 
     /// The body as it arrives.
     pub fn stream(&self, response: Response) -> Result<Stream<'a>, Failure> {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(16);
         let reader = response.body.into_with_config().limit(u64::MAX).reader();
-        std::thread::Builder::new()
-            .name("crane-body".into())
-            .spawn(move || pump(reader, &sender))
-            .map_err(|e| Failure::Broken(format!("no thread: {e}")))?;
-        Ok(Stream {
-            receiver,
-            progress: self.progress,
-            limits: self.settings.limits.clone(),
-            window: Instant::now(),
-            window_bytes: 0,
-        })
+        Stream::start(reader, self.progress, &self.settings.limits)
     }
 
     /// Runs blocking work on a thread of its own, so that Ctrl-C need not wait for it.
@@ -256,168 +246,6 @@ impl<'a> Client<'a> {
         }
         Ok(())
     }
-}
-
-/// A body that is read on a thread of its own.
-pub struct Stream<'a> {
-    receiver: Receiver<std::io::Result<Vec<u8>>>,
-    progress: &'a dyn Progress,
-    limits: TimeLimits,
-    window: Instant,
-    window_bytes: u64,
-}
-
-impl Stream<'_> {
-    /// The next bytes; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        let since = Instant::now();
-        loop {
-            if self.progress.interrupted() {
-                return Err(Failure::Interrupted);
-            }
-            match self.receiver.recv_timeout(Duration::from_millis(25)) {
-                Ok(Ok(bytes)) => {
-                    self.not_too_slow(bytes.len() as u64)?;
-                    return Ok(Some(bytes));
-                }
-                Ok(Err(e)) => return Err(Failure::Broken(format!("the connection broke: {e}"))),
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if since.elapsed() > self.limits.idle => {
-                    return Err(Failure::Broken(format!(
-                        "no byte came for {} s",
-                        self.limits.idle.as_secs()
-                    )))
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-
-    /// A server that sends a byte now and then never trips the idle limit; this one it does.
-    fn not_too_slow(&mut self, bytes: u64) -> Result<(), Failure> {
-        self.window_bytes += bytes;
-        if self.window.elapsed() < self.limits.slow {
-            return Ok(());
-        }
-        if self.window_bytes < TimeLimits::SLOW_BYTES {
-            return Err(Failure::Broken(format!(
-                "only {} bytes came in {} s",
-                self.window_bytes,
-                self.limits.slow.as_secs()
-            )));
-        }
-        self.window = Instant::now();
-        self.window_bytes = 0;
-        Ok(())
-    }
-}
-
-fn pump(mut reader: impl Read, sender: &SyncSender<std::io::Result<Vec<u8>>>) {
-    loop {
-        let mut buffer = vec![0; 64 << 10];
-        match reader.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(n) => {
-                buffer.truncate(n);
-                if sender.send(Ok(buffer)).is_err() {
-                    return;
-                }
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => {
-                let _ = sender.send(Err(e));
-                return;
-            }
-        }
-    }
-}
-
-fn agent(
-    settings: &HubSettings,
-    tls: &ureq::tls::TlsConfig,
-    proxy: Option<&str>,
-) -> Result<Agent, HubError> {
-    let proxy = match proxy {
-        None => None,
-        Some(url) => {
-            let url = if url.contains("://") {
-                url.to_string()
-            } else {
-                format!("http://{url}")
-            };
-            if url.to_ascii_lowercase().starts_with("socks") {
-                return Err(HubError::Network(
-                    "SOCKS proxies are not supported; set HTTPS_PROXY to an http:// proxy, or unset \
-                     ALL_PROXY"
-                        .into(),
-                ));
-            }
-            Some(ureq::Proxy::new(&url).map_err(|_| {
-                HubError::Network(format!(
-                    "the proxy address '{}' cannot be read; HTTPS_PROXY takes http://host:port",
-                    without_password(&url)
-                ))
-            })?)
-        }
-    };
-    let limits = &settings.limits;
-    Ok(Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .user_agent(settings.user_agent.as_str())
-        .accept_encoding("identity")
-        .proxy(proxy)
-        .tls_config(tls.clone())
-        .timeout_resolve(Some(limits.connect))
-        .timeout_connect(Some(limits.connect))
-        .timeout_send_request(Some(limits.response))
-        .timeout_recv_response(Some(limits.response))
-        .timeout_per_read(Some(limits.idle))
-        .build()
-        .new_agent())
-}
-
-fn optional_agent(
-    settings: &HubSettings,
-    tls: &ureq::tls::TlsConfig,
-    proxy: Option<&str>,
-) -> Result<Option<Agent>, HubError> {
-    match proxy {
-        None => Ok(None),
-        some => agent(settings, tls, some).map(Some),
-    }
-}
-
-/// A proxy's address fit for a message.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => url.to_string(),
-    }
-}
-
-fn tls(settings: &HubSettings) -> Result<ureq::tls::TlsConfig, HubError> {
-    use ureq::tls::{parse_pem, PemItem, RootCerts, TlsConfig};
-    let mut builder = TlsConfig::builder();
-    if let Some(path) = &settings.ca_bundle {
-        let pem =
-            std::fs::read(path).map_err(|e| HubError::io("read the certificates in", path, e))?;
-        let certificates: Vec<_> = parse_pem(&pem)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(c)) => Some(c),
-                _ => None,
-            })
-            .collect();
-        if certificates.is_empty() {
-            return Err(HubError::Network(format!(
-                "{} holds no certificate in PEM form",
-                path.display()
-            )));
-        }
-        builder = builder.root_certs(RootCerts::from(certificates));
-    }
-    Ok(builder.build())
 }
 
 fn host(uri: &Uri) -> String {
@@ -531,13 +359,5 @@ mod tests {
                 "{endpoint}"
             );
         }
-    }
-
-    #[test]
-    fn passwords_stay_out_of_messages() {
-        assert_eq!(
-            without_password("http://me:secret@proxy:3128"),
-            "http://proxy:3128"
-        );
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::files::{self, Unselectable};
 use super::gguf_name;
-use super::pull::{Plan, PlannedFile};
+use super::plan::{Plan, PlannedFile};
 use super::reference::Want;
 use super::{space, HubError, Located, StoredFile};
 

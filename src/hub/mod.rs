@@ -1,13 +1,14 @@
 //! A model's name → files on disk: catalogue, reference, sources, download, cache.
 //!
 //! [`locate`] is what `run` needs: it uses what the cache holds and fetches only what is missing.
-//! [`pull`] asks the hub for the newest commit, as `crane pull` does. [`store`] lists, removes and
-//! verifies what lies in the cache.
+//! [`pull`] asks the hub for the newest commit, as `crane pull` does. [`store`] lists and removes what
+//! lies in the cache, [`verify`] checks it.
 //!
 //! The cache is Hugging Face's own layout in its own place, so Python tools see the same files.
 //! `hf-hub` names its folders ([`cache`]); the bytes are transferred with `ureq`, because `hf-hub` 0.5
 //! neither checks the sha256 that the hub states nor guards a resumed download with an ETag.
 
+mod agents;
 pub mod cache;
 mod cached;
 pub mod catalogue;
@@ -19,18 +20,24 @@ mod gguf_name;
 mod listing;
 mod local;
 mod lock;
+mod partial;
 mod pip;
+mod plan;
 mod proxy;
 mod pull;
 pub mod reference;
+mod resolve;
 mod source;
 mod space;
 pub mod store;
+mod stream;
+pub mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use pull::{locate, plan, pull, Plan, PlannedFile, PullOptions};
+pub use plan::{Plan, PlannedFile};
+pub use pull::{locate, plan, pull, PullOptions};
 pub use reference::Reference;
 pub use space::human_bytes;
 

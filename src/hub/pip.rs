@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::cache::{self, RepoCache};
 use super::catalogue::{Package, PythonSource};
-use super::download::{is_whole, Hash, Partial};
+use super::download::is_whole;
 use super::lock::Lock;
+use super::partial::{Hash, Partial};
 use super::space;
 use super::{HubError, Progress};
 

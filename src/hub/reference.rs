@@ -207,7 +207,7 @@ fn from_alias(
 
 fn unknown(alias: &str) -> String {
     let hint = match catalogue::similar(alias).as_slice() {
-        [] => String::new(),
+        [] => ";".to_string(),
         names => format!("; did you mean {}?", names.join(" or ")),
     };
     format!(

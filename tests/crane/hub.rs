@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crane::hub::cache::RepoCache;
-use crane::hub::{locate, plan, pull, store};
+use crane::hub::{locate, plan, pull, store, verify};
 use crane::hub::{HubError, HubSettings, Located, Progress, PullOptions};
 
 use crate::hub_server::{Fault, HubServer, COMMIT};
@@ -655,10 +655,10 @@ fn damage_is_found_and_repaired() {
     let mut content = weights(300_000);
     content[1000] ^= 1;
     fs::write(desk.blob(), content).unwrap();
-    let checked = store::verify(desk.dir.path(), &models[0], &desk.ears).unwrap();
+    let checked = verify::verify(desk.dir.path(), &models[0], &desk.ears).unwrap();
     assert!(checked.iter().all(|c| !c.is_good()));
-    store::repair(&models[0], &checked, &desk.settings, &desk.ears).unwrap();
-    let checked = store::verify(desk.dir.path(), &models[0], &desk.ears).unwrap();
+    verify::repair(&models[0], &checked, &desk.settings, &desk.ears).unwrap();
+    let checked = verify::verify(desk.dir.path(), &models[0], &desk.ears).unwrap();
     assert!(checked.iter().all(|c| c.is_good()));
     // A file that was cut short is noticed by its size alone, and fetched when it is needed.
     fs::write(desk.blob(), &weights(300_000)[..10]).unwrap();

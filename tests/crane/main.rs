@@ -2,6 +2,7 @@
 
 mod cli;
 mod hub;
+mod hub_cli;
 mod hub_server;
 mod parity;
 mod text;
