@@ -1,4 +1,8 @@
-//! Activations as 8-bit blocks, for products with quantised weights.
+//! Activations as blocks of small integers, for products with quantised weights.
+//!
+//! One number is `scale · (128 · high + low)` with two signed bytes, 15 bits in all. Eight bits, as llama.cpp takes
+//! them, cost a 135M model about 0.07 in the log-probability of a token (standard deviation over 40 prompts, against
+//! f32); the second byte makes that vanish and adds a third to the instructions of a product.
 
 use rayon::prelude::*;
 
@@ -7,7 +11,10 @@ pub(super) const BLOCK: usize = 32;
 /// Tokens of a full tile.
 pub(super) const TILE: usize = 8;
 
-/// Rows of activations, `[tokens, width]`, quantised in blocks of 32: `x ≈ scale · q` with `q` in −127..=127.
+/// Steps from zero to the largest number of a block.
+const STEPS: f32 = 127.0 * 128.0;
+
+/// Rows of activations, `[tokens, width]`, quantised in blocks of 32: `x ≈ scale · (128 · high + low)`.
 pub struct Activations {
     width: usize,
     tokens: usize,
@@ -18,11 +25,11 @@ pub struct Activations {
 pub(super) struct Tile {
     /// Tokens there is room for: 1 or [`TILE`] (the rest is zero).
     pub lanes: usize,
-    /// `[lanes, width]`.
+    /// `[lanes, width / 32, 2, 32]`: the high bytes of a block, then the low ones.
     pub q: Vec<i8>,
     /// `[width / 32, lanes]`.
     pub scales: Vec<f32>,
-    /// Sums of `scale · q` over each half of a block, `[width / 32, 2, lanes]`.
+    /// Sums of the numbers over each half of a block, `[width / 32, 2, lanes]`.
     pub sums: Vec<f32>,
 }
 
@@ -68,7 +75,7 @@ impl Tile {
         let blocks = width / BLOCK;
         let mut tile = Self {
             lanes,
-            q: vec![0; lanes * width],
+            q: vec![0; lanes * 2 * width],
             scales: vec![0.0; blocks * lanes],
             sums: vec![0.0; blocks * 2 * lanes],
         };
@@ -94,30 +101,45 @@ impl Tile {
         let lanes = self.lanes;
         for (lane, (row, q)) in rows
             .chunks_exact(width)
-            .zip(self.q.chunks_exact_mut(width))
+            .zip(self.q.chunks_exact_mut(2 * width))
             .enumerate()
         {
             for (block, (x, q)) in row
                 .chunks_exact(BLOCK)
-                .zip(q.chunks_exact_mut(BLOCK))
+                .zip(q.chunks_exact_mut(2 * BLOCK))
                 .enumerate()
             {
                 let largest = x.iter().fold(0f32, |m, v| m.max(v.abs()));
                 // `max` passes over NaN; the scale must not, or a broken model would answer nonsense.
                 let scale = match x.iter().any(|v| v.is_nan()) {
                     true => f32::NAN,
-                    false => largest / 127.0,
+                    false => largest / STEPS,
                 };
-                let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-                for (q, &x) in q.iter_mut().zip(x) {
-                    *q = (x * inverse).round_ties_even() as i32 as i8;
+                let inverse = if largest > 0.0 { STEPS / largest } else { 0.0 };
+                let (high, low) = q.split_at_mut(BLOCK);
+                let mut sums = [0i32; 2];
+                for (i, ((high, low), x)) in high.iter_mut().zip(low).zip(x).enumerate() {
+                    let steps = (x * inverse).round_ties_even() as i32;
+                    // Rounded to the nearest multiple of 128, so that the rest is within −64..=63.
+                    let hundreds = (steps + 64) >> 7;
+                    *high = hundreds as i8;
+                    *low = (steps - (hundreds << 7)) as i8;
+                    sums[i / (BLOCK / 2)] += steps;
                 }
-                let sum = |half: &[i8]| half.iter().map(|&q| i32::from(q)).sum::<i32>() as f32;
                 self.scales[block * lanes + lane] = scale;
-                self.sums[(block * 2) * lanes + lane] = scale * sum(&q[..BLOCK / 2]);
-                self.sums[(block * 2 + 1) * lanes + lane] = scale * sum(&q[BLOCK / 2..]);
+                self.sums[(block * 2) * lanes + lane] = scale * sums[0] as f32;
+                self.sums[(block * 2 + 1) * lanes + lane] = scale * sums[1] as f32;
             }
         }
+    }
+
+    /// The number at `index` of row `lane`.
+    #[cfg(test)]
+    pub fn number(&self, lane: usize, index: usize, width: usize) -> f32 {
+        let (block, i) = (index / BLOCK, index % BLOCK);
+        let q = &self.q[lane * 2 * width + block * 2 * BLOCK..];
+        let steps = 128 * i32::from(q[i]) + i32::from(q[BLOCK + i]);
+        self.scales[block * self.lanes + lane] * steps as f32
     }
 }
 
@@ -137,7 +159,7 @@ mod tests {
             for (i, &x) in x.iter().enumerate() {
                 let (lane, block) = (i / 96, i % 96 / BLOCK);
                 let scale = tile.scales[block * tile.lanes + lane];
-                prop_assert!((f32::from(tile.q[i]) * scale - x).abs() <= scale * 0.501);
+                prop_assert!((tile.number(lane, i % 96, 96) - x).abs() <= scale * 0.51);
             }
         }
     }

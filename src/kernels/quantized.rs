@@ -1,7 +1,7 @@
 //! Products of activations with a matrix in GGUF's quantised blocks, read where they lie.
 //!
-//! A weight is `scale · u − min` with small unsigned integers `u`; an activation is `scale · q` in 8 bits. A product of
-//! two blocks is one integer dot product and two multiplications, whatever the format:
+//! A weight is `scale · u − min` with small unsigned integers `u`; an activation is `scale · q` (see
+//! [`Activations`]). A product of two blocks is an integer dot product and two multiplications, whatever the format:
 //! `Σ w·x = s_w·s_x·Σ u·q − min·(s_x·Σ q)`. (The formats: ggml's `ggml-common.h` and `ggml-quants.c`.)
 
 use candle_core::quantized::GgmlDType;
@@ -167,10 +167,7 @@ mod tests {
             for row in 0..rows {
                 let sum: f64 = (0..width)
                     .map(|i| {
-                        let scale = tile.scales[i / BLOCK * tile.lanes + lane];
-                        f64::from(weights[row * width + i])
-                            * f64::from(scale)
-                            * f64::from(tile.q[lane * width + i])
+                        f64::from(weights[row * width + i]) * f64::from(tile.number(lane, i, width))
                     })
                     .sum();
                 out.push(sum as f32);

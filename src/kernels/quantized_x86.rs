@@ -270,18 +270,30 @@ impl Format for Q6K {
     }
 }
 
-/// Eight sums of four products each.
+/// Eight sums of four products each with the two bytes of an activation at `q`.
 #[inline(always)]
-unsafe fn dot<F: Format, const VNNI: bool>(u: __m256i, q: __m256i) -> __m256i {
-    if VNNI {
-        _mm256_dpbusd_epi32(_mm256_setzero_si256(), u, q)
-    } else if F::SIGNED {
-        // |u| · (sign(u)·q): 128 · 127 twice stays within 16 bits.
-        let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(q, u));
-        _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+unsafe fn dot<F: Format, const VNNI: bool>(u: __m256i, q: *const i8) -> __m256 {
+    let high = _mm256_loadu_si256(q.cast());
+    let low = _mm256_loadu_si256(q.add(BLOCK).cast());
+    let sums = if VNNI {
+        let high = _mm256_dpbusd_epi32(_mm256_setzero_si256(), u, high);
+        _mm256_dpbusd_epi32(_mm256_slli_epi32::<7>(high), u, low)
     } else {
-        _mm256_madd_epi16(_mm256_maddubs_epi16(u, q), _mm256_set1_epi16(1))
-    }
+        let high = _mm256_slli_epi32::<7>(dot_of_bytes::<F>(u, high));
+        _mm256_add_epi32(high, dot_of_bytes::<F>(u, low))
+    };
+    _mm256_cvtepi32_ps(sums)
+}
+
+/// Eight sums of four products each, without VNNI.
+#[inline(always)]
+unsafe fn dot_of_bytes<F: Format>(u: __m256i, q: __m256i) -> __m256i {
+    let pairs = match F::SIGNED {
+        // |u| · (sign(u)·q): 128 · 127 twice stays within 16 bits.
+        true => _mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(q, u)),
+        false => _mm256_maddubs_epi16(u, q),
+    };
+    _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
 }
 
 /// The weights of a block as [`dot`] wants them, with their minimum.
@@ -318,7 +330,7 @@ unsafe fn rows_of_one<F: Format, const VNNI: bool, const R: usize>(
         let heads: [F::Head; R] = std::array::from_fn(|r| F::head(base.add(r * row_bytes)));
         for sub in 0..F::SUBS {
             let index = superblock * F::SUBS + sub;
-            let q = _mm256_loadu_si256(tile.q.as_ptr().add(index * BLOCK).cast());
+            let q = tile.q.as_ptr().add(index * 2 * BLOCK);
             let scale = _mm256_set1_ps(*tile.scales.get_unchecked(index));
             let halves = [
                 *tile.sums.get_unchecked(index * 2),
@@ -326,7 +338,7 @@ unsafe fn rows_of_one<F: Format, const VNNI: bool, const R: usize>(
             ];
             for r in 0..R {
                 let block = prepare::<F, VNNI>(F::sub(base.add(r * row_bytes), &heads[r], sub));
-                let products = _mm256_cvtepi32_ps(dot::<F, VNNI>(block.u, q));
+                let products = dot::<F, VNNI>(block.u, q);
                 sums[r] = _mm256_fmadd_ps(products, _mm256_mul_ps(block.scale, scale), sums[r]);
                 if F::HALVES {
                     mins[r] += block.min[0] * halves[0] + block.min[1] * halves[1];
@@ -357,11 +369,10 @@ unsafe fn row_of_eight<F: Format, const VNNI: bool>(
         for sub in 0..F::SUBS {
             let index = superblock * F::SUBS + sub;
             let block = prepare::<F, VNNI>(F::sub(base, &head, sub));
-            let q = tile.q.as_ptr().add(index * BLOCK);
+            let q = tile.q.as_ptr().add(index * 2 * BLOCK);
             let scales = tile.scales.as_ptr().add(index * TILE);
             for (token, sum) in sums.iter_mut().enumerate() {
-                let q = _mm256_loadu_si256(q.add(token * width).cast());
-                let products = _mm256_cvtepi32_ps(dot::<F, VNNI>(block.u, q));
+                let products = dot::<F, VNNI>(block.u, q.add(token * 2 * width));
                 let scale = _mm256_mul_ps(block.scale, _mm256_broadcast_ss(&*scales.add(token)));
                 *sum = _mm256_fmadd_ps(products, scale, *sum);
             }
