@@ -106,8 +106,14 @@ fn open_candle(path: &Path) -> Result<Candle> {
     })
 }
 
-/// Tokens per second of prefill and of decode.
-fn measure(peer: &mut dyn Peer) -> Result<(f64, f64)> {
+/// Tokens per second.
+#[derive(Clone, Copy)]
+struct Speed {
+    prefill: f64,
+    decode: f64,
+}
+
+fn measure(peer: &mut dyn Peer) -> Result<Speed> {
     peer.reset();
     let prompt: Vec<u32> = (0..PROMPT as u32).map(|i| 100 + i * 7).collect();
     let started = Instant::now();
@@ -119,7 +125,10 @@ fn measure(peer: &mut dyn Peer) -> Result<(f64, f64)> {
         logits = peer.forward(&[token], PROMPT + i)?;
         token = logits.argmax(0)?.to_scalar::<u32>()?;
     }
-    Ok((prefill, DECODE as f64 / started.elapsed().as_secs_f64()))
+    Ok(Speed {
+        prefill,
+        decode: DECODE as f64 / started.elapsed().as_secs_f64(),
+    })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -136,29 +145,26 @@ fn main() -> Result<()> {
     };
     let path = Path::new(&path);
     let (mut crane, mut candle) = (open_crane(path)?, open_candle(path)?);
-    let mut rows = Vec::new();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for repetition in 0..=REPETITIONS {
-        let row = (measure(&mut crane)?, measure(&mut candle)?);
+        let (a, b) = (measure(&mut crane)?, measure(&mut candle)?);
         // The first is a warm-up: weights are paged in and packed.
         if repetition > 0 {
-            rows.push(row);
+            ours.push(a);
+            theirs.push(b);
         }
     }
-    let column = |f: fn(&((f64, f64), (f64, f64))) -> f64| median(rows.iter().map(f).collect());
     println!(
         "| {} | crane | candle-transformers | ratio |",
         path.display()
     );
     println!("| --- | --- | --- | --- |");
-    let (a, b) = (column(|r| r.0 .0), column(|r| r.1 .0));
-    println!(
-        "| prefill {PROMPT}, tokens/s | {a:.1} | {b:.1} | {:.2} |",
-        a / b
-    );
-    let (a, b) = (column(|r| r.0 .1), column(|r| r.1 .1));
-    println!(
-        "| decode {DECODE}, tokens/s | {a:.1} | {b:.1} | {:.2} |",
-        a / b
-    );
+    let row = |name: &str, column: fn(&Speed) -> f64| {
+        let a = median(ours.iter().map(column).collect());
+        let b = median(theirs.iter().map(column).collect());
+        println!("| {name}, tokens/s | {a:.1} | {b:.1} | {:.2} |", a / b);
+    };
+    row(&format!("prefill {PROMPT}"), |speed| speed.prefill);
+    row(&format!("decode {DECODE}"), |speed| speed.decode);
     Ok(())
 }

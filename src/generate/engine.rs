@@ -142,7 +142,7 @@ impl Engine {
             }
             let end = (start + SCORE_CHUNK).min(last);
             let chunk = &ids[start..end];
-            let logits = self.model.forward_all(chunk)?;
+            let logits = rayon::scope(|_| self.model.forward_all(chunk))?;
             self.cached.extend_from_slice(chunk);
             let rows: Vec<Vec<f32>> = logits.to_vec2().map_err(ModelError::from)?;
             let chunk_scores: Vec<Option<f64>> = rows
@@ -192,7 +192,9 @@ impl Engine {
     }
 
     fn compute(&mut self, tokens: &[u32]) -> Result<Tensor, GenerateError> {
-        match self.model.forward(tokens) {
+        // Within the pool one of its threads is the caller; from outside, every parallel operation would put the
+        // caller to sleep and wake it again.
+        match rayon::scope(|_| self.model.forward(tokens)) {
             Ok(logits) => {
                 self.cached.extend_from_slice(tokens);
                 Ok(logits)

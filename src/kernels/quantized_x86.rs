@@ -314,6 +314,12 @@ unsafe fn sum_of_lanes(x: __m256) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// How far ahead weights are asked for: what a core reads during one access to memory, and some more. Rows of small
+/// models are too short for the hardware to see the stream.
+const PREFETCH: usize = 4096;
+
 /// `R` rows with one token.
 #[inline(always)]
 unsafe fn rows_of_one<F: Format, const VNNI: bool, const R: usize>(
@@ -327,6 +333,11 @@ unsafe fn rows_of_one<F: Format, const VNNI: bool, const R: usize>(
     let mut mins = [0f32; R];
     for superblock in 0..width / BLOCK / F::SUBS {
         let base = rows.add(superblock * F::BYTES);
+        // Rows lie one after the other: the group of R is read as one stream, whatever the order within it.
+        let ahead = rows.wrapping_add(PREFETCH + superblock * R * F::BYTES);
+        for line in 0..(R * F::BYTES).div_ceil(LINE) {
+            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line * LINE).cast());
+        }
         let heads: [F::Head; R] = std::array::from_fn(|r| F::head(base.add(r * row_bytes)));
         for sub in 0..F::SUBS {
             let index = superblock * F::SUBS + sub;
