@@ -25,7 +25,7 @@ pub struct Activations {
 pub(super) struct Tile {
     /// Tokens there is room for: 1 or [`TILE`] (the rest is zero).
     pub lanes: usize,
-    /// `[lanes, width / 32, 2, 32]`: the high bytes of a block, then the low ones.
+    /// `[width / 32, lanes, 2, 32]`: the high bytes of a block, then the low ones; read from front to back.
     pub q: Vec<i8>,
     /// `[width / 32, lanes]`.
     pub scales: Vec<f32>,
@@ -99,16 +99,9 @@ impl Tile {
     #[inline(always)]
     fn fill(&mut self, rows: &[f32], width: usize) {
         let lanes = self.lanes;
-        for (lane, (row, q)) in rows
-            .chunks_exact(width)
-            .zip(self.q.chunks_exact_mut(2 * width))
-            .enumerate()
-        {
-            for (block, (x, q)) in row
-                .chunks_exact(BLOCK)
-                .zip(q.chunks_exact_mut(2 * BLOCK))
-                .enumerate()
-            {
+        for (lane, row) in rows.chunks_exact(width).enumerate() {
+            let places = self.q.chunks_exact_mut(2 * BLOCK).skip(lane).step_by(lanes);
+            for (block, (x, q)) in row.chunks_exact(BLOCK).zip(places).enumerate() {
                 let largest = x.iter().fold(0f32, |m, v| m.max(v.abs()));
                 // `max` passes over NaN; the scale must not, or a broken model would answer nonsense.
                 let scale = match x.iter().any(|v| v.is_nan()) {
@@ -135,9 +128,9 @@ impl Tile {
 
     /// The number at `index` of row `lane`.
     #[cfg(test)]
-    pub fn number(&self, lane: usize, index: usize, width: usize) -> f32 {
+    pub fn number(&self, lane: usize, index: usize) -> f32 {
         let (block, i) = (index / BLOCK, index % BLOCK);
-        let q = &self.q[lane * 2 * width + block * 2 * BLOCK..];
+        let q = &self.q[(block * self.lanes + lane) * 2 * BLOCK..];
         let steps = 128 * i32::from(q[i]) + i32::from(q[BLOCK + i]);
         self.scales[block * self.lanes + lane] * steps as f32
     }
@@ -159,7 +152,7 @@ mod tests {
             for (i, &x) in x.iter().enumerate() {
                 let (lane, block) = (i / 96, i % 96 / BLOCK);
                 let scale = tile.scales[block * tile.lanes + lane];
-                prop_assert!((tile.number(lane, i % 96, 96) - x).abs() <= scale * 0.51);
+                prop_assert!((tile.number(lane, i % 96) - x).abs() <= scale * 0.51);
             }
         }
     }

@@ -166,9 +166,7 @@ mod tests {
             let lane = token % super::super::activations::TILE;
             for row in 0..rows {
                 let sum: f64 = (0..width)
-                    .map(|i| {
-                        f64::from(weights[row * width + i]) * f64::from(tile.number(lane, i, width))
-                    })
+                    .map(|i| f64::from(weights[row * width + i]) * f64::from(tile.number(lane, i)))
                     .sum();
                 out.push(sum as f32);
             }

@@ -364,46 +364,55 @@ unsafe fn rows_of_one<F: Format, const VNNI: bool, const R: usize>(
     }
 }
 
-/// One row with the eight tokens of a full tile.
+/// `R` rows with the eight tokens of a full tile; `out` is `[R, 8]`.
 #[inline(always)]
-unsafe fn row_of_eight<F: Format, const VNNI: bool>(
-    row: *const u8,
+unsafe fn rows_of_eight<F: Format, const VNNI: bool, const R: usize>(
+    rows: *const u8,
+    row_bytes: usize,
     width: usize,
     tile: &Tile,
     out: &mut [f32],
 ) {
-    let mut sums = [_mm256_setzero_ps(); TILE];
-    let mut mins = _mm256_setzero_ps();
+    let mut sums = [[_mm256_setzero_ps(); TILE]; R];
+    let mut mins = [_mm256_setzero_ps(); R];
     for superblock in 0..width / BLOCK / F::SUBS {
-        let base = row.add(superblock * F::BYTES);
-        let head = F::head(base);
+        let base = rows.add(superblock * F::BYTES);
+        let heads: [F::Head; R] = std::array::from_fn(|r| F::head(base.add(r * row_bytes)));
         for sub in 0..F::SUBS {
             let index = superblock * F::SUBS + sub;
-            let block = prepare::<F, VNNI>(F::sub(base, &head, sub));
-            let q = tile.q.as_ptr().add(index * 2 * BLOCK);
+            let blocks: [Unpacked; R] = std::array::from_fn(|r| {
+                prepare::<F, VNNI>(F::sub(base.add(r * row_bytes), &heads[r], sub))
+            });
+            let q = tile.q.as_ptr().add(index * TILE * 2 * BLOCK);
             let scales = tile.scales.as_ptr().add(index * TILE);
-            for (token, sum) in sums.iter_mut().enumerate() {
-                let products = dot::<F, VNNI>(block.u, q.add(token * 2 * width));
-                let scale = _mm256_mul_ps(block.scale, _mm256_broadcast_ss(&*scales.add(token)));
-                *sum = _mm256_fmadd_ps(products, scale, *sum);
+            for token in 0..TILE {
+                let scale = _mm256_broadcast_ss(&*scales.add(token));
+                for r in 0..R {
+                    let products = dot::<F, VNNI>(blocks[r].u, q.add(token * 2 * BLOCK));
+                    let scale = _mm256_mul_ps(blocks[r].scale, scale);
+                    sums[r][token] = _mm256_fmadd_ps(products, scale, sums[r][token]);
+                }
             }
             if VNNI || !F::SIGNED {
                 let halves = tile.sums.as_ptr().add(index * 2 * TILE);
                 let (first, second) = (_mm256_loadu_ps(halves), _mm256_loadu_ps(halves.add(TILE)));
-                if F::HALVES {
-                    mins = _mm256_fmadd_ps(_mm256_set1_ps(block.min[0]), first, mins);
-                    mins = _mm256_fmadd_ps(_mm256_set1_ps(block.min[1]), second, mins);
-                } else {
-                    let both = _mm256_add_ps(first, second);
-                    mins = _mm256_fmadd_ps(_mm256_set1_ps(block.min[0]), both, mins);
+                for r in 0..R {
+                    let [low, high] = blocks[r].min.map(|min| _mm256_set1_ps(min));
+                    mins[r] = if F::HALVES {
+                        _mm256_fmadd_ps(high, second, _mm256_fmadd_ps(low, first, mins[r]))
+                    } else {
+                        _mm256_fmadd_ps(low, _mm256_add_ps(first, second), mins[r])
+                    };
                 }
             }
         }
     }
-    let mut offsets = [0f32; TILE];
-    _mm256_storeu_ps(offsets.as_mut_ptr(), mins);
-    for (token, out) in out.iter_mut().enumerate() {
-        *out = sum_of_lanes(sums[token]) - offsets[token];
+    for r in 0..R {
+        let mut offsets = [0f32; TILE];
+        _mm256_storeu_ps(offsets.as_mut_ptr(), mins[r]);
+        for token in 0..TILE {
+            out[r * TILE + token] = sum_of_lanes(sums[r][token]) - offsets[token];
+        }
     }
 }
 
@@ -418,8 +427,16 @@ unsafe fn run<F: Format, const VNNI: bool>(
     out: &mut [f32],
 ) {
     if tile.lanes == TILE {
-        for (row, out) in out.chunks_exact_mut(TILE).enumerate() {
-            row_of_eight::<F, VNNI>(bytes.add(row * row_bytes), width, tile, out);
+        // Two rows share what is read of the tile; AVX2's 16 registers hold the sums of one.
+        let pairs = if VNNI { rows / 2 } else { 0 };
+        let (paired, single) = out.split_at_mut(pairs * 2 * TILE);
+        for (pair, out) in paired.chunks_exact_mut(2 * TILE).enumerate() {
+            let first = bytes.add(pair * 2 * row_bytes);
+            rows_of_eight::<F, VNNI, 2>(first, row_bytes, width, tile, out);
+        }
+        for (row, out) in single.chunks_exact_mut(TILE).enumerate() {
+            let first = bytes.add((pairs * 2 + row) * row_bytes);
+            rows_of_eight::<F, VNNI, 1>(first, row_bytes, width, tile, out);
         }
         return;
     }
