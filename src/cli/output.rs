@@ -34,6 +34,8 @@ impl Write for Stdout {
 pub enum Sink<'a> {
     Stdout(&'a mut dyn Write),
     File(WholeFile),
+    /// A device or a pipe: written in place, since a rename would put a plain file where it stands.
+    Device(File, PathBuf),
 }
 
 impl<'a> Sink<'a> {
@@ -41,7 +43,22 @@ impl<'a> Sink<'a> {
         match path {
             None => Ok(Self::Stdout(stdout)),
             Some(path) if path == Path::new("-") => Ok(Self::Stdout(stdout)),
-            Some(path) => WholeFile::create(path).map(Self::File),
+            Some(path) => Self::named(path),
+        }
+    }
+
+    fn named(path: &Path) -> anyhow::Result<Self> {
+        let said = || format!("writing {}", path.display());
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory))
+                .with_context(|| format!("{} is a folder; give -o a file name", path.display())),
+            Ok(found) if !found.is_file() => {
+                let device = OpenOptions::new().write(true).open(path);
+                Ok(Self::Device(device.with_context(said)?, path.to_path_buf()))
+            }
+            // What a link points to is replaced, and the link stays.
+            Ok(_) => WholeFile::create(&path.canonicalize().with_context(said)?).map(Self::File),
+            Err(_) => WholeFile::create(path).map(Self::File),
         }
     }
 
@@ -50,6 +67,9 @@ impl<'a> Sink<'a> {
         match self {
             Self::Stdout(out) => Ok(out.flush()?),
             Self::File(file) => file.finish(),
+            Self::Device(mut device, path) => device
+                .flush()
+                .with_context(|| format!("writing {}", path.display())),
         }
     }
 }
@@ -59,6 +79,7 @@ impl Write for Sink<'_> {
         match self {
             Self::Stdout(out) => out.write(bytes),
             Self::File(file) => file.writer.write(bytes),
+            Self::Device(device, _) => device.write(bytes),
         }
     }
 
@@ -66,6 +87,7 @@ impl Write for Sink<'_> {
         match self {
             Self::Stdout(out) => out.flush(),
             Self::File(file) => file.writer.flush(),
+            Self::Device(device, _) => device.flush(),
         }
     }
 }
@@ -164,7 +186,29 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn devices_and_links_stay_what_they_are() {
+        let null = Path::new("/dev/null");
+        let mut stdout = Vec::new();
+        let mut sink = Sink::open(Some(null), &mut stdout).unwrap();
+        sink.write_all(b"gone").unwrap();
+        sink.finish().unwrap();
+        assert!(!fs::metadata(null).unwrap().is_file());
+
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut sink = Sink::open(Some(&link), &mut stdout).unwrap();
+        sink.write_all(b"new").unwrap();
+        sink.finish().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
     fn a_folder_is_refused() {
+        assert!(Sink::open(Some(Path::new("/")), &mut Vec::new()).is_err());
         assert!(WholeFile::create(Path::new("/")).is_err());
         assert!(WholeFile::create(Path::new("/no/such/folder/file")).is_err());
     }

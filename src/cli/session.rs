@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use candle_core::DType;
-
 use crate::generate::Engine;
 use crate::hub::catalogue::{self, Task};
 use crate::hub::{self, Located, Reference};
@@ -72,7 +70,7 @@ impl Session {
         for note in &notes {
             settings.note(note);
         }
-        let dtype = dtype_name(&checkpoint, &options, loader.dtype());
+        let dtype = dtype_name(&checkpoint, &options, &loader);
         let model = models::load(&loader, context)?;
         let tokenizer = Tokenizer::open(&checkpoint)?;
         let template = ChatTemplate::open(&checkpoint)?;
@@ -161,7 +159,7 @@ pub fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
 }
 
 /// What the weights are computed from: the block format that holds most of them, or a float type.
-fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions, activations: DType) -> String {
+fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions, loader: &Loader) -> String {
     if let Some(quant) = options.quant {
         return quant.to_string();
     }
@@ -173,7 +171,8 @@ fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions, activations: DType
         .map(|tensor| (tensor.format, tensor.bytes));
     match most_bytes(formats) {
         Some(format) if format.is_quantized() => format.name().to_lowercase(),
-        _ => activations.as_str().to_string(),
+        Some(format) => loader.matrix_dtype(format).as_str().to_string(),
+        None => loader.dtype().as_str().to_string(),
     }
 }
 
