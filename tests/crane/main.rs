@@ -5,6 +5,7 @@ mod hub;
 mod hub_cli;
 mod hub_server;
 mod parity;
+mod store_cli;
 mod text;
 mod weights;
 mod weights_faults;
