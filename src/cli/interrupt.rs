@@ -19,10 +19,6 @@ pub fn install() -> Result<(), ctrlc::Error> {
 }
 
 /// True once Ctrl-C was pressed.
-pub fn flag() -> &'static AtomicBool {
-    &PRESSED
-}
-
 pub fn pressed() -> bool {
     PRESSED.load(Ordering::SeqCst)
 }

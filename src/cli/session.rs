@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::generate::Engine;
-use crate::hub::catalogue::{self, Task};
-use crate::hub::{self, Located, Reference};
+use crate::hub::catalogue::{self, Row, Task};
+use crate::hub::{self, HubError, Located, Reference};
 use crate::models::{self, ModelError};
 use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
@@ -13,7 +13,7 @@ use super::defaults::Defaults;
 use super::devices;
 use super::exit::CliError;
 use super::interrupt;
-use super::progress;
+use super::progress::{Mode, Reporter};
 use super::settings::Settings;
 
 /// A loaded model and all that the command line says about it.
@@ -122,15 +122,19 @@ impl Session {
     }
 }
 
+/// The catalogue's row of a model of the hub, by alias or by repository.
+pub fn row(model: &str) -> Result<Option<&'static Row>, HubError> {
+    Ok(match Reference::parse(model, None, None)? {
+        Reference::Hub(reference) => reference
+            .row
+            .or_else(|| catalogue::by_repo(&reference.repo)),
+        Reference::Local(_) => None,
+    })
+}
+
 /// A model that crane has no code for yet is refused before gigabytes of it are fetched.
 fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
-    let Reference::Hub(reference) = Reference::parse(model, None, None)? else {
-        return Ok(());
-    };
-    let row = reference
-        .row
-        .or_else(|| catalogue::by_repo(&reference.repo));
-    match row {
+    match row(model)? {
         Some(row) if row.task != Task::Text => Err(ModelError::TaskNotBuilt {
             model: model.to_string(),
             task: row.task.name(),
@@ -143,13 +147,7 @@ fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
 /// Finds the model's files, fetching what is missing.
 pub fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
     let polled = interrupt::Deferred::new();
-    let progress = progress::Reporter::new(
-        progress::Mode::Auto,
-        settings.quiet,
-        settings.verbose,
-        settings.terminal.stderr,
-        interrupt::flag(),
-    );
+    let progress = Reporter::new(Mode::Auto, settings);
     let located = hub::locate(model, &settings.hub, &progress)?;
     drop(polled);
     match interrupt::pressed() {

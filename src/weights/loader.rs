@@ -56,10 +56,12 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// The checkpoint that it reads.
     pub fn checkpoint(&self) -> &'a Checkpoint {
         self.checkpoint
     }
 
+    /// Where its tensors go.
     pub fn device(&self) -> &Device {
         &self.options.device
     }

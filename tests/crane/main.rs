@@ -6,6 +6,7 @@ mod hub_cli;
 mod hub_server;
 mod parity;
 mod real;
+mod store_cli;
 mod text;
 mod weights;
 mod weights_faults;
