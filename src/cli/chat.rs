@@ -81,6 +81,7 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     if session.template.is_none() {
         return Err(session.no_template().into());
     }
+    session.announce(settings);
     let resolved = args.sampling.resolve(&session.defaults);
     let mut lines = Lines::open(settings);
     if lines.interactive() && !settings.quiet {

@@ -133,6 +133,7 @@ fn weights_code(error: &WeightsError) -> u8 {
 fn text_code(error: &TextError) -> u8 {
     match error {
         TextError::Tokenizer { .. } => CORRUPT,
+        TextError::NoTokenizer { .. } => MISSING,
         TextError::Template { .. } => FAILED,
         TextError::NoTemplate { .. } => USAGE,
     }
@@ -193,12 +194,29 @@ pub fn report(error: &anyhow::Error, color: bool) -> u8 {
     code
 }
 
-/// What clap answers instead of a parsed command line: help and version (0, stdout) or an error (2, stderr).
+/// What clap answers instead of a parsed command line: help and version (0, stdout) or an error (2, stderr),
+/// which is one line as all errors are.
 pub fn usage(answer: &clap::Error) -> u8 {
-    match answer.print() {
+    let missing = clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    let printed = match answer.use_stderr() && answer.kind() != missing {
+        true => writeln!(io::stderr(), "{}", usage_line(&answer.to_string())),
+        false => answer.print(),
+    };
+    match printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => CLOSED_PIPE,
         _ => u8::try_from(answer.exit_code()).unwrap_or(USAGE),
     }
+}
+
+/// clap's message without its usage paragraph.
+fn usage_line(text: &str) -> String {
+    let said: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    format!("{}; --help lists what is possible", said.join(" "))
 }
 
 thread_local! {
@@ -288,6 +306,15 @@ mod tests {
         let wrapped = anyhow::Error::from(GenerateError::Model(ModelError::Weights(corrupt)))
             .context("while loading");
         assert_eq!(code(&wrapped), 6);
+    }
+
+    #[test]
+    fn a_usage_error_is_one_line() {
+        let text = "error: invalid value 'x' for '--format <F>'\n  [possible values: a, b]\n\nUsage: crane\n\nFor more information, try '--help'.\n";
+        assert_eq!(
+            usage_line(text),
+            "error: invalid value 'x' for '--format <F>' [possible values: a, b]; --help lists what is possible"
+        );
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub fn gather(args: &InputArgs, raw: bool, settings: &Settings) -> anyhow::Resul
         .filter(|word| *word != "-")
         .collect();
     parts.push(args.prompt.clone().unwrap_or_else(|| words.join(" ")));
-    match assemble(&parts) {
+    match assemble(&parts, raw) {
         Some(prompt) => Ok(Input::Prompt(prompt)),
         None if settings.terminal.stdin => Err(CliError::Usage(
             "there is no prompt; type one after the model, pipe one in, or hold a conversation with \
@@ -94,12 +94,15 @@ pub fn gather(args: &InputArgs, raw: bool, settings: &Settings) -> anyhow::Resul
     }
 }
 
-/// Joins what is not blank.
-fn assemble(parts: &[String]) -> Option<String> {
+/// Joins what is not blank; with `raw`, where spaces are text, what is not empty.
+fn assemble(parts: &[String], raw: bool) -> Option<String> {
     let parts: Vec<&str> = parts
         .iter()
         .map(String::as_str)
-        .filter(|part| !part.trim().is_empty())
+        .filter(|part| match raw {
+            true => !part.is_empty(),
+            false => !part.trim().is_empty(),
+        })
         .collect();
     (!parts.is_empty()).then(|| parts.join("\n\n"))
 }
@@ -196,6 +199,7 @@ mod tests {
                 .iter()
                 .map(|part| part.to_string())
                 .collect::<Vec<_>>(),
+            false,
         )
     }
 
@@ -219,6 +223,8 @@ mod tests {
     fn blank_parts_are_no_prompt() {
         assert_eq!(joined(&["", ""]), None);
         assert_eq!(joined(&["\n", " \t\n"]), None);
+        assert_eq!(assemble(&["\n".into()], true), Some("\n".into()));
+        assert_eq!(assemble(&["".into()], true), None);
     }
 
     #[test]

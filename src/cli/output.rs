@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::exit::CliError;
+use super::interrupt;
+
 /// Standard output; its errors say so.
 pub struct Stdout(io::StdoutLock<'static>);
 
@@ -34,8 +37,8 @@ impl Write for Stdout {
 pub enum Sink<'a> {
     Stdout(&'a mut dyn Write),
     File(WholeFile),
-    /// A device or a pipe: written in place, since a rename would put a plain file where it stands.
-    Device(File, PathBuf),
+    /// A pipe or a device, which is written as it is: there is nothing to rename.
+    Stream(BufWriter<File>),
 }
 
 impl<'a> Sink<'a> {
@@ -43,22 +46,21 @@ impl<'a> Sink<'a> {
         match path {
             None => Ok(Self::Stdout(stdout)),
             Some(path) if path == Path::new("-") => Ok(Self::Stdout(stdout)),
-            Some(path) => Self::named(path),
-        }
-    }
-
-    fn named(path: &Path) -> anyhow::Result<Self> {
-        let said = || format!("writing {}", path.display());
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory))
-                .with_context(|| format!("{} is a folder; give -o a file name", path.display())),
-            Ok(found) if !found.is_file() => {
-                let device = OpenOptions::new().write(true).open(path);
-                Ok(Self::Device(device.with_context(said)?, path.to_path_buf()))
-            }
-            // What a link points to is replaced, and the link stays.
-            Ok(_) => WholeFile::create(&path.canonicalize().with_context(said)?).map(Self::File),
-            Err(_) => WholeFile::create(path).map(Self::File),
+            Some(path) => match fs::metadata(path) {
+                Ok(found) if found.is_dir() => Err(CliError::Usage(format!(
+                    "-o {} is a folder; name a file in it, or '-' for stdout",
+                    path.display()
+                ))
+                .into()),
+                Ok(found) if !found.is_file() => OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .map(|file| Self::Stream(BufWriter::new(file)))
+                    .with_context(|| format!("writing {}", path.display())),
+                // What a link points to is replaced, and the link stays.
+                Ok(_) => WholeFile::create(&path.canonicalize()?).map(Self::File),
+                Err(_) => WholeFile::create(path).map(Self::File),
+            },
         }
     }
 
@@ -67,9 +69,7 @@ impl<'a> Sink<'a> {
         match self {
             Self::Stdout(out) => Ok(out.flush()?),
             Self::File(file) => file.finish(),
-            Self::Device(mut device, path) => device
-                .flush()
-                .with_context(|| format!("writing {}", path.display())),
+            Self::Stream(mut file) => Ok(file.flush()?),
         }
     }
 }
@@ -79,7 +79,7 @@ impl Write for Sink<'_> {
         match self {
             Self::Stdout(out) => out.write(bytes),
             Self::File(file) => file.writer.write(bytes),
-            Self::Device(device, _) => device.write(bytes),
+            Self::Stream(file) => file.write(bytes),
         }
     }
 
@@ -87,7 +87,7 @@ impl Write for Sink<'_> {
         match self {
             Self::Stdout(out) => out.flush(),
             Self::File(file) => file.writer.flush(),
-            Self::Device(device, _) => device.flush(),
+            Self::Stream(file) => file.flush(),
         }
     }
 }
@@ -103,6 +103,17 @@ pub struct WholeFile {
 
 impl WholeFile {
     pub fn create(target: &Path) -> anyhow::Result<Self> {
+        // A link stays a link: the file it leads to is the one that is replaced.
+        let target = &fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
+        let folder = target.parent().filter(|folder| *folder != Path::new(""));
+        if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+            return Err(CliError::Missing(format!(
+                "-o {}: there is no folder {}; create it first",
+                target.display(),
+                folder.display()
+            ))
+            .into());
+        }
         let name = target.file_name().with_context(|| {
             format!(
                 "{} names no file; give -o a file name or '-'",
@@ -113,11 +124,13 @@ impl WholeFile {
         hidden.push(name);
         hidden.push(format!(".{}.tmp", std::process::id()));
         let temporary = target.with_file_name(hidden);
+        interrupt::guard(temporary.clone());
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .open(&temporary)
+            .inspect_err(|_| interrupt::release(&temporary))
             .with_context(|| format!("writing {}", target.display()))?;
         Ok(Self {
             writer: BufWriter::new(file),
@@ -143,6 +156,7 @@ impl Drop for WholeFile {
         if !self.renamed {
             let _ = fs::remove_file(&self.temporary);
         }
+        interrupt::release(&self.temporary);
     }
 }
 
@@ -211,5 +225,39 @@ mod tests {
         assert!(Sink::open(Some(Path::new("/")), &mut Vec::new()).is_err());
         assert!(WholeFile::create(Path::new("/")).is_err());
         assert!(WholeFile::create(Path::new("/no/such/folder/file")).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Sink::open(Some(folder.path()), &mut Vec::new()).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_device_is_written_and_stays_what_it_is() {
+        use std::os::unix::net::UnixListener;
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        // A socket cannot be opened as a file, which is a failure and not a reason to replace it.
+        assert!(Sink::open(Some(&socket), &mut Vec::new()).is_err());
+        assert!(fs::symlink_metadata(&socket).is_ok_and(|found| !found.is_file()));
+        let mut stdout = Vec::new();
+        let mut sink = Sink::open(Some(Path::new("/dev/null")), &mut stdout).unwrap();
+        assert!(matches!(sink, Sink::Stream(_)));
+        sink.write_all(b"text").unwrap();
+        sink.finish().unwrap();
+        assert!(fs::metadata("/dev/null").is_ok_and(|found| !found.is_file()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mut sink = WholeFile::create(&link).unwrap();
+        sink.writer.write_all(b"new").unwrap();
+        sink.finish().unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).is_ok_and(|found| found.is_symlink()));
     }
 }

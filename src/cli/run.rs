@@ -47,8 +47,8 @@ pub struct RunArgs {
     /// Shape of the output; --json alone is --format json
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Shape>,
-    /// For each output token, its log-probability and those of the K likeliest (in JSON)
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    /// For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)
+    #[arg(long, value_name = "K")]
     pub logprobs: Option<u32>,
     /// Write to a file, which appears when it is complete ('-': stdout)
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -84,7 +84,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         args.quant.quant.choice(),
         args.sampling.ctx_size,
     )?;
-    let mut prompt = render(&mut session, input, args, settings)?;
+    let mut prompt = render(&mut session, input, args)?;
     let context = session.engine.context();
     let truncated = overflow::fit(
         &mut prompt.ids,
@@ -92,6 +92,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         args.sampling.max_tokens,
         args.overflow,
     )?;
+    session.announce(settings);
     if truncated > 0 {
         settings.note(&format!(
             "{truncated} tokens were left out of the middle of the prompt, {} are kept (context {context})",
@@ -149,21 +150,16 @@ fn shape(args: &RunArgs, settings: &Settings) -> Result<Shape, CliError> {
 
 /// The prompt through the template, or as it is. A model without a template (a base model) takes a plain
 /// prompt as it is; a system message or a conversation needs one.
-fn render(
-    session: &mut Session,
-    input: Input,
-    args: &RunArgs,
-    settings: &Settings,
-) -> anyhow::Result<Prompt> {
+fn render(session: &mut Session, input: Input, args: &RunArgs) -> anyhow::Result<Prompt> {
     let messages = match input {
         Input::Messages(messages) => messages,
         Input::Prompt(text) => {
             if args.raw || (session.template.is_none() && args.system.is_none()) {
                 if !args.raw {
-                    let note =
-                        "the model has no chat template; the prompt is sent as it is (--raw)";
-                    settings.note(note);
-                    session.notes.push(note.into());
+                    session.notes.push(
+                        "the model has no chat template; the prompt is sent as it is (--raw)"
+                            .into(),
+                    );
                 }
                 return session.raw_prompt(text + &args.prefill);
             }

@@ -61,6 +61,7 @@ pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow
         ))
         .into());
     }
+    session.announce(settings);
     let _polled = interrupt::Deferred::new();
     let scores = session.engine.score(&ids, &interrupt::pressed)?;
     let mean = mean(&scores.ok_or(CliError::Interrupted)?);

@@ -28,7 +28,8 @@ pub struct Session {
     pub dtype: String,
     /// Opening, tokenizer and weights, without any download; milliseconds.
     pub load_ms: f64,
-    /// What the user should know and was told on stderr: a fall-back, a changed number type.
+    /// What the user should know and is told on stderr by [`Session::announce`]: a fall-back, a changed number
+    /// type.
     pub notes: Vec<String>,
 }
 
@@ -67,18 +68,12 @@ impl Session {
         };
         let loader = Loader::new(&checkpoint, &options)?;
         let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();
-        for note in &notes {
-            settings.note(note);
-        }
         let dtype = dtype_name(&checkpoint, &options, &loader);
         let model = models::load(&loader, context)?;
         let tokenizer = Tokenizer::open(&checkpoint)?;
         let template = ChatTemplate::open(&checkpoint)?;
         let mut defaults = Defaults::read(&checkpoint)?;
-        for note in std::mem::take(&mut defaults.notes) {
-            settings.note(&note);
-            notes.push(note);
-        }
+        notes.append(&mut defaults.notes);
         defaults.merge_eos(tokenizer.eos_ids());
         Ok(Self {
             dtype,
@@ -90,6 +85,13 @@ impl Session {
             load_ms: started.elapsed().as_secs_f64() * 1e3,
             notes,
         })
+    }
+
+    /// Says the notes on stderr, once all that can be refused has been looked at: an error stands alone.
+    pub fn announce(&self, settings: &Settings) {
+        for note in &self.notes {
+            settings.note(note);
+        }
     }
 
     /// Text without a template, with the special tokens that the tokenizer adds by itself.

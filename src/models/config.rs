@@ -7,6 +7,9 @@ use super::ModelError;
 use crate::nn::{RopeConfig, RopeLayout};
 use crate::weights::{Checkpoint, Header, Metadata};
 
+/// No model has as many; a count from a damaged header must cost no memory.
+const MOST_LAYERS: usize = 10_000;
+
 /// The configuration of a decoder of the llama family, whatever file it came from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -47,6 +50,7 @@ impl Config {
         };
         config
             .and_then(|config| config.checked())
+            .and_then(|config| config.without_more_layers(checkpoint))
             .map_err(|reason| ModelError::Config { file, reason })
     }
 
@@ -59,21 +63,25 @@ impl Config {
             Some(head_dim) => head_dim,
             None => hidden_size.checked_div(n_heads).unwrap_or(0),
         };
-        let activation = json.get("hidden_act").and_then(Json::as_str);
-        if let Some(other) = activation.filter(|name| !matches!(*name, "silu" | "swish")) {
-            return Err(format!(
-                "config.json: hidden_act '{other}' is not supported (silu is)"
-            ));
-        }
-        if let Some(factor) = json.get("partial_rotary_factor").and_then(Json::as_f64) {
-            if factor != 1.0 {
+        match json.get("hidden_act") {
+            None | Some(Json::Null) => {}
+            Some(Json::String(name)) if matches!(name.as_str(), "silu" | "swish") => {}
+            Some(other) => {
                 return Err(format!(
-                    "config.json: partial_rotary_factor {factor} is not supported"
-                ));
+                    "config.json: hidden_act {other} is not supported (silu is)"
+                ))
             }
         }
-        let flag = |key: &str| json.get(key).and_then(Json::as_bool).unwrap_or(false);
-        let attention_bias = flag("attention_bias");
+        match json.get("partial_rotary_factor") {
+            None | Some(Json::Null) => {}
+            Some(factor) if factor.as_f64() == Some(1.0) => {}
+            Some(factor) => {
+                return Err(format!(
+                    "config.json: partial_rotary_factor {factor} is not supported"
+                ))
+            }
+        }
+        let attention_bias = flag(json, "attention_bias")?;
         let context_length = required(json, "max_position_embeddings")?;
         Ok(Self {
             vocab_size: required(json, "vocab_size")?,
@@ -88,10 +96,10 @@ impl Config {
                 .and_then(Json::as_f64)
                 .ok_or("config.json has no number 'rms_norm_eps'")?,
             context_length,
-            tie_word_embeddings: flag("tie_word_embeddings"),
+            tie_word_embeddings: flag(json, "tie_word_embeddings")?,
             qkv_bias: model_type == "qwen2" || attention_bias,
             output_bias: model_type != "qwen2" && attention_bias,
-            mlp_bias: model_type == "llama" && flag("mlp_bias"),
+            mlp_bias: flag(json, "mlp_bias")? && model_type == "llama",
             qk_norm: model_type == "qwen3",
             windows: windows(json, model_type, n_layers)?,
             rope: rope_config::from_json(json, context_length)?,
@@ -158,10 +166,25 @@ impl Config {
             output_bias: has("blk.0.attn_output.bias"),
             mlp_bias: has("blk.0.ffn_gate.bias"),
             qk_norm: model_type == "qwen3",
-            windows: vec![None; n_layers],
+            windows: vec![None; n_layers.min(MOST_LAYERS + 1)],
             rope: rope_config::from_gguf(metadata, arch, layout, context_length)?,
             rope_freqs: has("rope_freqs.weight"),
         })
+    }
+
+    /// A model cut off after `n_layers` of its layers would answer, and answer nonsense.
+    fn without_more_layers(self, checkpoint: &Checkpoint) -> Result<Self, String> {
+        let n = self.n_layers;
+        let names = [
+            format!("model.layers.{n}.input_layernorm.weight"),
+            format!("blk.{n}.attn_norm.weight"),
+        ];
+        match names.iter().find(|name| checkpoint.contains(name)) {
+            Some(name) => Err(format!(
+                "num_hidden_layers is {n}, but there is a tensor '{name}'"
+            )),
+            None => Ok(self),
+        }
     }
 
     /// Refuses what no model has and what would fail later with a message nobody understands.
@@ -182,7 +205,7 @@ impl Config {
                 return Err(format!("{name} is {size}"));
             }
         }
-        if self.n_layers > 10_000 {
+        if self.n_layers == 0 || self.n_layers > MOST_LAYERS {
             return Err(format!("num_hidden_layers is {}", self.n_layers));
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
@@ -194,7 +217,8 @@ impl Config {
         if !self.head_dim.is_multiple_of(2) {
             return Err(format!("head_dim is odd: {}", self.head_dim));
         }
-        if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
+        // It guards a mean of squares against 0; what is not far below 1 would drown the signal.
+        if !(0.0..1.0).contains(&self.rms_norm_eps) {
             return Err(format!("rms_norm_eps is {}", self.rms_norm_eps));
         }
         Ok(self)
@@ -204,12 +228,17 @@ impl Config {
 /// Sliding windows a layer, by transformers' rules: `layer_types` where it stands, else Qwen2's
 /// `use_sliding_window` with `max_window_layers`, else Mistral's `sliding_window` for all layers.
 fn windows(json: &Json, model_type: &str, n_layers: usize) -> Result<Vec<Option<usize>>, String> {
-    let n_layers = n_layers.min(10_001);
+    let n_layers = n_layers.min(MOST_LAYERS + 1);
     let window = optional(json, "sliding_window")?;
     let used = match model_type {
-        "qwen2" | "qwen3" => json.get("use_sliding_window").and_then(Json::as_bool) == Some(true),
+        "qwen2" | "qwen3" => flag(json, "use_sliding_window")?,
         "mistral" => true,
         _ => false,
+    };
+    let types = match json.get("layer_types") {
+        None | Some(Json::Null) => None,
+        Some(Json::Array(types)) => Some(types),
+        Some(other) => return Err(format!("config.json: 'layer_types' is {other}, not a list")),
     };
     let Some(window) = window.filter(|_| used) else {
         return Ok(vec![None; n_layers]);
@@ -217,7 +246,7 @@ fn windows(json: &Json, model_type: &str, n_layers: usize) -> Result<Vec<Option<
     if window == 0 {
         return Err("config.json: sliding_window is 0".into());
     }
-    if let Some(types) = json.get("layer_types").and_then(Json::as_array) {
+    if let Some(types) = types {
         if types.len() != n_layers {
             return Err(format!(
                 "config.json: {} layer_types for {n_layers} layers",
@@ -240,6 +269,17 @@ fn windows(json: &Json, model_type: &str, n_layers: usize) -> Result<Vec<Option<
     Ok((0..n_layers)
         .map(|layer| (layer >= first).then_some(window))
         .collect())
+}
+
+/// true or false; missing and null are false, as transformers reads them.
+fn flag(json: &Json, key: &str) -> Result<bool, String> {
+    match json.get(key) {
+        None | Some(Json::Null) => Ok(false),
+        Some(Json::Bool(value)) => Ok(*value),
+        Some(other) => Err(format!(
+            "config.json: '{key}' is {other}, not true or false"
+        )),
+    }
 }
 
 /// A non-negative whole number that must be there.

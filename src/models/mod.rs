@@ -14,7 +14,7 @@ use crate::weights::{Checkpoint, Header, Loader};
 /// Why a model could not be built or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    #[error("{file}: unsupported architecture '{found}'; crane runs {known}")]
+    #[error("{file}: unsupported architecture '{found}'; crane runs {known}: 'crane list --catalogue' names such models")]
     UnknownArchitecture {
         file: String,
         found: String,
@@ -22,7 +22,7 @@ pub enum ModelError {
     },
     #[error("'{model}' is a {task} model; its code is not part of this version of crane ('crane pull' and 'crane show' work)")]
     TaskNotBuilt { model: String, task: &'static str },
-    #[error("{file}: {reason}")]
+    #[error("{file}: {reason}; fetch it again with 'crane pull --force MODEL', or use another copy of the model")]
     Config { file: String, reason: String },
     #[error(
         "a context of {asked} tokens is not possible: --ctx-size takes 1 to {limit} for this model"
@@ -136,7 +136,7 @@ pub const DEFAULT_CONTEXT: usize = 32_768;
 /// The row of the table that `checkpoint` belongs to.
 ///
 /// # Errors
-/// An architecture that is not in the table: the message lists those that are.
+/// An architecture that is not in the table: the message lists those that are; a name that is none.
 pub fn detect(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelError> {
     let (found, row) = match checkpoint.header() {
         Header::Gguf(metadata) => {
@@ -147,20 +147,25 @@ pub fn detect(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelErr
             (found, row)
         }
         Header::HuggingFace(json) => {
+            named_rightly(json).map_err(|reason| ModelError::Config {
+                file: checkpoint.path().display().to_string(),
+                reason,
+            })?;
             let class = json
                 .get("architectures")
                 .and_then(|names| names.get(0))
                 .and_then(|name| name.as_str());
             let model_type = json.get("model_type").and_then(|name| name.as_str());
-            let row = ARCHITECTURES
+            let by_type = ARCHITECTURES
                 .iter()
-                .find(|row| class == Some(row.hf))
-                .or_else(|| {
-                    ARCHITECTURES
-                        .iter()
-                        .find(|row| class.is_none() && model_type == Some(row.model_type))
-                });
-            (class.or(model_type), row)
+                .find(|row| model_type == Some(row.model_type));
+            let by_class = ARCHITECTURES.iter().find(|row| class == Some(row.hf));
+            match (class, model_type) {
+                // transformers goes by the model type; one that nobody knows is no Llama, whatever its class.
+                (Some(_), Some(_)) if by_class.is_some() && by_type.is_none() => (model_type, None),
+                (Some(_), _) => (class, by_class),
+                (None, _) => (model_type, by_type),
+            }
         }
     };
     row.ok_or_else(|| ModelError::UnknownArchitecture {
@@ -168,6 +173,28 @@ pub fn detect(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelErr
         found: found.unwrap_or("(none named)").to_string(),
         known: known(),
     })
+}
+
+/// `architectures` is a list of names and `model_type` a name, where they stand.
+fn named_rightly(json: &serde_json::Value) -> Result<(), String> {
+    let wrong = |key: &str, value: &serde_json::Value, what: &str| {
+        Err(format!("config.json: '{key}' is {value}, not {what}"))
+    };
+    let present = |key: &str| json.get(key).filter(|value| !value.is_null());
+    match present("model_type") {
+        Some(value) if !value.is_string() => return wrong("model_type", value, "a name"),
+        _ => {}
+    }
+    match present("architectures") {
+        Some(value)
+            if !value
+                .as_array()
+                .is_some_and(|a| a.iter().all(|n| n.is_string())) =>
+        {
+            wrong("architectures", value, "a list of names")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The architectures that run, as config.json spells them, separated by commas.

@@ -10,20 +10,33 @@ const YARN_BETAS: (f64, f64) = (32.0, 1.0);
 
 /// From config.json, in the spelling of transformers 4 (`rope_theta`, `rope_scaling`) or 5 (`rope_parameters`).
 pub fn from_json(json: &Json, context: usize) -> Result<RopeConfig, String> {
-    let scaling = ["rope_parameters", "rope_scaling"]
-        .into_iter()
-        .find_map(|key| json.get(key).filter(|value| value.is_object()));
+    let mut scaling = None;
+    for key in ["rope_parameters", "rope_scaling"] {
+        match json.get(key) {
+            None | Some(Json::Null) => {}
+            Some(value) if value.is_object() => scaling = scaling.or(Some(value)),
+            Some(other) => return Err(format!("config.json: '{key}' is {other}, not an object")),
+        }
+    }
     let number = |key: &str| scaling.and_then(|s| s.get(key)).and_then(Json::as_f64);
-    let theta = number("rope_theta")
-        .or_else(|| json.get("rope_theta").and_then(Json::as_f64))
-        .unwrap_or(10_000.0);
+    let stated = scaling
+        .and_then(|s| s.get("rope_theta"))
+        .or_else(|| json.get("rope_theta"))
+        .filter(|value| !value.is_null());
+    let theta = match stated {
+        None => 10_000.0,
+        Some(value) => value
+            .as_f64()
+            .ok_or_else(|| format!("config.json: 'rope_theta' is {value}, not a number"))?,
+    };
     if !(theta.is_finite() && theta > 1.0) {
         return Err(format!("config.json: rope_theta is {theta}"));
     }
-    let kind = scaling
-        .and_then(|s| s.get("rope_type").or_else(|| s.get("type")))
-        .and_then(Json::as_str)
-        .unwrap_or("default");
+    let kind = match scaling.and_then(|s| s.get("rope_type").or_else(|| s.get("type"))) {
+        None | Some(Json::Null) => "default",
+        Some(Json::String(kind)) => kind,
+        Some(other) => return Err(format!("config.json: rope_type is {other}, not a name")),
+    };
     let needed = |key: &str| {
         number(key)
             .filter(|value| value.is_finite() && *value > 0.0)

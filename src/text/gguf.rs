@@ -120,6 +120,13 @@ impl<'a> GgufVocab<'a> {
             (None, _) => "default",
         })?;
         let vocab = self.vocab()?;
+        let words =
+            |i: usize, token: &str| self.kind(i) == Kind::Normal && token.chars().nth(1).is_some();
+        if self.merges.is_empty() && self.tokens.iter().enumerate().any(|(i, t)| words(i, t)) {
+            return Err(format!(
+                "it lists no merges (tokenizer.ggml.merges), without which text becomes single bytes; {DAMAGED}"
+            ));
+        }
         let merges = self
             .merges
             .iter()

@@ -26,10 +26,9 @@ pub(super) fn folder(path: &Path) -> &Path {
 pub(super) fn load(folder: &Path, config: Option<&Value>) -> Result<Tokenizer, TextError> {
     let tokenizer_json = folder.join("tokenizer.json");
     if !tokenizer_json.is_file() {
-        return Err(TextError::tokenizer(
-            tokenizer_json.display().to_string(),
-            format!("this file, which holds the tokenizer, is missing; {AGAIN}"),
-        ));
+        return Err(TextError::NoTokenizer {
+            file: tokenizer_json.display().to_string(),
+        });
     }
     let tokenizer_config = folder.join("tokenizer_config.json");
     let mut tokenizer = from_files(

@@ -24,6 +24,8 @@ pub use tokenizer::Tokenizer;
 pub enum TextError {
     #[error("{file}: {reason}")]
     Tokenizer { file: String, reason: String },
+    #[error("{file}: this file, which holds the tokenizer, is missing; fetch it again with 'crane pull MODEL'")]
+    NoTokenizer { file: String },
     #[error(
         "the chat template of {file} failed: {reason}; use --raw to send the prompt without it"
     )]

@@ -104,7 +104,7 @@ impl ChatTemplate {
             let source = std::fs::read_to_string(&jinja).map_err(|e| {
                 TextError::tokenizer(
                     jinja.display().to_string(),
-                    format!("cannot be read as text: {e}"),
+                    format!("cannot be read as text: {e}; fetch it again with crane pull --force"),
                 )
             })?;
             return Ok(Some(make(source, &jinja)));

@@ -50,7 +50,7 @@ pub(crate) fn parse(file: &Path, bytes: &[u8]) -> Result<Gguf, WeightsError> {
         v => {
             return Err(WeightsError::unsupported(
                 file,
-                format!("GGUF version {v}, which crane does not read (it reads 2 and 3)"),
+                format!("GGUF version {v}, which crane does not read (it reads 2 and 3); use another conversion of the model"),
             ))
         }
     }
@@ -189,6 +189,12 @@ fn place(
     if let Some(name) = first_outside {
         let what = format!("tensor '{name}' reaches past the end");
         return Err(WeightsError::cut_short(file, &what, len, needed));
+    }
+    // Some writers pad the last tensor and some do not; none stops within the padding.
+    let (len, padded) = (len as u128, align(needed));
+    if needed < len && len < padded {
+        let what = "the padding after the last tensor";
+        return Err(WeightsError::cut_short(file, what, len as usize, padded));
     }
     Ok(declared
         .into_iter()

@@ -197,7 +197,7 @@ impl<'a> Loader<'a> {
             } else {
                 format!(" (here '{in_file}')")
             };
-            return Err(WeightsError::missing(
+            return Err(WeightsError::corrupt(
                 self.checkpoint.path(),
                 format!("has no tensor '{name}'{spelled} of shape {shape:?}, which this architecture needs; {REMEDY}"),
             ));

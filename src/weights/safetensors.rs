@@ -115,7 +115,7 @@ fn place(
             WeightsError::unsupported(
                 file,
                 format!(
-                    "unsupported tensor type '{}' of tensor '{name}'",
+                    "unsupported tensor type '{}' of tensor '{name}'; use another copy of the model",
                     raw.dtype.escape_debug()
                 ),
             )
