@@ -95,15 +95,16 @@ pub fn list(
     ]
     .map(String::from)];
     rows.extend(models.iter().map(|m| {
+        let facts = Facts::read(m);
         [
             m.alias.clone().unwrap_or_else(|| m.name.clone()),
             match m.missing.is_empty() {
                 true => human_bytes(m.bytes),
                 false => format!("{} (incomplete)", human_bytes(m.bytes)),
             },
-            architecture(m).unwrap_or_else(|| "?".into()),
-            m.parameters_m.map_or("?".into(), parameters),
-            m.quant.clone().unwrap_or_else(|| "-".into()),
+            facts.architecture.unwrap_or_else(|| "?".into()),
+            facts.parameters_m.map_or("?".into(), parameters),
+            facts.quant.unwrap_or_else(|| "?".into()),
             m.last_used.map_or("never".into(), ago),
         ]
     }));
@@ -114,20 +115,46 @@ pub fn list(
 fn as_json(model: &StoredModel) -> serde_json::Result<serde_json::Value> {
     let mut object = serde_json::to_value(model)?;
     if let Some(map) = object.as_object_mut() {
-        map.insert("architecture".into(), json!(architecture(model)));
+        let facts = Facts::read(model);
+        map.insert("architecture".into(), json!(facts.architecture));
+        map.insert("parameters_m".into(), json!(facts.parameters_m));
+        map.insert("quant".into(), json!(facts.quant));
     }
     Ok(object)
 }
 
-/// What the model's own header says; a file that cannot be opened has none.
-fn architecture(model: &StoredModel) -> Option<String> {
-    if !model.missing.is_empty() {
-        return None;
-    }
-    let checkpoint = Checkpoint::open(&model.path).ok()?;
-    match checkpoint.header() {
-        Header::Gguf(metadata) => metadata.str("general.architecture").map(String::from),
-        Header::HuggingFace(config) => config.get("model_type")?.as_str().map(String::from),
+/// What the catalogue and the model's own headers say; files that cannot be opened say nothing.
+struct Facts {
+    architecture: Option<String>,
+    parameters_m: Option<u32>,
+    quant: Option<String>,
+}
+
+impl Facts {
+    fn read(model: &StoredModel) -> Self {
+        let mut facts = Self {
+            architecture: None,
+            parameters_m: model.parameters_m,
+            quant: model.quant.clone(),
+        };
+        let complete = model.missing.is_empty();
+        let Some(checkpoint) = complete
+            .then(|| Checkpoint::open(&model.path).ok())
+            .flatten()
+        else {
+            return facts;
+        };
+        facts.architecture = match checkpoint.header() {
+            Header::Gguf(metadata) => metadata.str("general.architecture"),
+            Header::HuggingFace(config) => config.get("model_type").and_then(|t| t.as_str()),
+        }
+        .map(String::from);
+        let millions = checkpoint.parameters().div_ceil(1_000_000);
+        facts.parameters_m = facts.parameters_m.or(u32::try_from(millions).ok());
+        facts.quant = facts
+            .quant
+            .or_else(|| checkpoint.quantization().map(String::from));
+        facts
     }
 }
 
