@@ -66,6 +66,7 @@ fn slash(line: &str) -> Option<Slash<'_>> {
     })
 }
 
+/// Talks until the user leaves or stdin ends.
 pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     if settings.json {
         let text = "chat prints text alone; 'crane run MODEL --messages FILE.json --json' answers a conversation";
@@ -206,7 +207,7 @@ impl Chat<'_> {
                 &output.timings,
             ));
         }
-        self.conversation.answer(output.text, stopped);
+        self.conversation.answer(output.text);
         Ok(output.finish_reason)
     }
 

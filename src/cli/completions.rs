@@ -12,6 +12,7 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
+/// `crane completions SHELL`.
 pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "crane", &mut script);

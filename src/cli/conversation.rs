@@ -6,14 +6,7 @@ use crate::text::Message;
 #[derive(Debug, Default, Clone)]
 pub struct Conversation {
     system: Option<String>,
-    turns: Vec<Turn>,
-}
-
-#[derive(Debug, Clone)]
-struct Turn {
-    message: Message,
-    /// The reply was stopped by the user before its end.
-    stopped: bool,
+    turns: Vec<Message>,
 }
 
 impl Conversation {
@@ -35,22 +28,16 @@ impl Conversation {
     }
 
     pub fn ask(&mut self, text: &str) {
-        self.push("user", text.to_string(), false);
+        self.push("user", text.to_string());
     }
 
-    /// `stopped`: by the user, before its end.
-    pub fn answer(&mut self, text: String, stopped: bool) {
-        self.push("assistant", text, stopped);
+    pub fn answer(&mut self, text: String) {
+        self.push("assistant", text);
     }
 
     /// Takes back the question that could not be answered.
     pub fn take_back(&mut self) {
         self.turns.pop();
-    }
-
-    /// How many replies were stopped.
-    pub fn stopped(&self) -> usize {
-        self.turns.iter().filter(|turn| turn.stopped).count()
     }
 
     /// As the template takes it.
@@ -59,18 +46,13 @@ impl Conversation {
             role: "system".into(),
             content: text.clone(),
         });
-        system
-            .chain(self.turns.iter().map(|turn| turn.message.clone()))
-            .collect()
+        system.chain(self.turns.iter().cloned()).collect()
     }
 
-    fn push(&mut self, role: &str, content: String, stopped: bool) {
-        self.turns.push(Turn {
-            message: Message {
-                role: role.into(),
-                content,
-            },
-            stopped,
+    fn push(&mut self, role: &str, content: String) {
+        self.turns.push(Message {
+            role: role.into(),
+            content,
         });
     }
 }
@@ -91,10 +73,9 @@ mod tests {
     fn turns_keep_their_order() {
         let mut talk = Conversation::new(Some("be brief".into()));
         talk.ask("hi");
-        talk.answer("hello".into(), true);
+        talk.answer("hello".into());
         talk.ask("again");
         assert_eq!(roles(&talk), ["system", "user", "assistant", "user"]);
-        assert_eq!(talk.stopped(), 1);
         talk.take_back();
         assert_eq!(roles(&talk), ["system", "user", "assistant"]);
         talk.clear();

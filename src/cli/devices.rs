@@ -5,6 +5,8 @@ use std::io::Write;
 use candle_core::Device;
 use serde::Serialize;
 
+use crate::hub;
+
 use super::exit::{self, CliError};
 use super::global::DeviceChoice;
 use super::settings::Settings;
@@ -174,7 +176,7 @@ fn survey(settings: &Settings) -> Report {
             features: cpu_features(),
         },
         threads: settings.threads,
-        memory_bytes: memory_bytes(),
+        memory_bytes: hub::total_memory(),
         devices,
         auto,
     }
@@ -277,10 +279,6 @@ fn kib(text: &str) -> Option<u64> {
         .checked_mul(1024)
 }
 
-fn memory_bytes() -> Option<u64> {
-    kib(&proc_value("/proc/meminfo", "MemTotal")?)
-}
-
 /// The most memory that this process has held, in bytes; None where the system does not say.
 pub fn peak_memory_bytes() -> Option<u64> {
     kib(&proc_value("/proc/self/status", "VmHWM")?)
@@ -312,7 +310,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn linux_tells_memory() {
         assert!(peak_memory_bytes().unwrap() > 0);
-        assert!(memory_bytes().unwrap() > peak_memory_bytes().unwrap() / 1024);
+        assert!(hub::total_memory().unwrap() > peak_memory_bytes().unwrap() / 1024);
         assert_eq!(kib("  12 kB"), Some(12288));
         assert_eq!(kib("many"), None);
     }

@@ -8,13 +8,21 @@ use crate::models::ModelError;
 use crate::text::TextError;
 use crate::weights::WeightsError;
 
+/// All went well.
 pub const OK: u8 = 0;
+/// Failed while running.
 pub const FAILED: u8 = 1;
+/// The command line makes no sense.
 pub const USAGE: u8 = 2;
+/// A model or file is not there.
 pub const MISSING: u8 = 3;
+/// Network or authorisation.
 pub const NETWORK: u8 = 4;
+/// Does not fit the context, the memory or the disk.
 pub const TOO_LARGE: u8 = 5;
+/// A damaged file.
 pub const CORRUPT: u8 = 6;
+/// A condition that was asked for was not met.
 pub const CONDITION: u8 = 7;
 /// 128 + SIGINT, as a shell reports it.
 pub const INTERRUPTED: u8 = 130;
@@ -142,7 +150,9 @@ fn io_code(error: &io::Error) -> u8 {
 fn file_code(error: &io::Error) -> u8 {
     match error.kind() {
         io::ErrorKind::NotFound => MISSING,
-        io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory => TOO_LARGE,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
+            TOO_LARGE
+        }
         _ => FAILED,
     }
 }

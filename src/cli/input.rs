@@ -13,7 +13,7 @@ use super::settings::Settings;
 use crate::text::Message;
 
 /// No context holds more text than this, and a stream without end must not fill the memory.
-const MAX_BYTES: u64 = 256 << 20;
+pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// The positional prompt, `-p` and `-f` as typed.
 #[derive(Debug, Default, Clone, clap::Args)]

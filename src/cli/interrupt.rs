@@ -42,10 +42,6 @@ pub fn release(file: &std::path::Path) {
 }
 
 /// True once Ctrl-C was pressed.
-pub fn flag() -> &'static AtomicBool {
-    &PRESSED
-}
-
 pub fn pressed() -> bool {
     PRESSED.load(Ordering::SeqCst)
 }

@@ -1,7 +1,7 @@
 //! Where a chat's lines come from: an editor on a terminal, or plain stdin.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,6 +11,7 @@ use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 
 use super::exit::CliError;
+use super::input::MAX_BYTES;
 use super::settings::Settings;
 
 const MAX_HISTORY: usize = 10_000;
@@ -130,12 +131,19 @@ fn private_file(path: &Path) -> io::Result<()> {
 
 fn plain_line(source: &mut impl BufRead, number: usize) -> anyhow::Result<Line> {
     let mut bytes = Vec::new();
-    if source
+    let mut bounded = source.take(MAX_BYTES + 1);
+    let read = bounded
         .read_until(b'\n', &mut bytes)
-        .context("reading stdin")?
-        == 0
-    {
+        .context("reading stdin")?;
+    if read == 0 {
         return Ok(Line::End);
+    }
+    if read as u64 > MAX_BYTES {
+        return Err(CliError::TooLarge(format!(
+            "line {number} of stdin has more than {} MiB; no context holds it",
+            MAX_BYTES >> 20
+        ))
+        .into());
     }
     while bytes
         .last()

@@ -16,20 +16,22 @@ pub mod global;
 pub mod input;
 pub mod interrupt;
 pub mod lines;
+pub mod list;
 pub mod output;
 pub mod overflow;
 pub mod progress;
 pub mod pull;
 pub mod report;
+pub mod rm;
 pub mod run;
 pub mod sampling;
 pub mod score;
 pub mod session;
 pub mod settings;
 pub mod show;
-pub mod store;
 pub mod terminal;
 pub mod threads;
+pub mod verify;
 
 use std::io::{BufWriter, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -67,13 +69,13 @@ pub enum Command {
     Pull(pull::PullArgs),
     /// List the models on this machine
     #[command(visible_alias = "ls")]
-    List(store::ListArgs),
+    List(list::ListArgs),
     /// Show what a model is, from its headers alone
     Show(show::ShowArgs),
     /// Remove a model from the cache
-    Rm(store::RmArgs),
+    Rm(rm::RmArgs),
     /// Check a model's files against their checksums
-    Verify(store::VerifyArgs),
+    Verify(verify::VerifyArgs),
     /// Answer one prompt
     Run(run::RunArgs),
     /// Hold a conversation
@@ -174,24 +176,12 @@ fn run_command_line() -> u8 {
 }
 
 fn dispatch(command: Command, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
-    let flag = interrupt::flag();
-    let (json, quiet, verbose) = (settings.json, settings.quiet, settings.verbose);
-    let (hub, err_tty) = (&settings.hub, settings.terminal.stderr);
     match command {
-        Command::Pull(args) => {
-            let _polled = interrupt::Deferred::new();
-            pull::run(args, hub, json, quiet, verbose, out, err_tty, flag)
-        }
-        Command::List(args) => store::list(args, hub, json, quiet, verbose, out, err_tty, flag),
-        Command::Show(args) => {
-            let located = session::locate(&args.model, settings)?;
-            show::run(&args, &located.path, &located.typed, json, out)
-        }
-        Command::Rm(args) => store::rm(args, hub, json, quiet, verbose, out, err_tty, flag),
-        Command::Verify(args) => {
-            let _polled = interrupt::Deferred::new();
-            store::verify(args, hub, json, quiet, verbose, out, err_tty, flag)
-        }
+        Command::Pull(args) => pull::run(args, settings, out),
+        Command::List(args) => list::run(args, settings, out),
+        Command::Show(args) => show::run(&args, settings, out),
+        Command::Rm(args) => rm::run(args, settings, out),
+        Command::Verify(args) => verify::run(args, settings, out),
         Command::Run(args) => run::run(&args, settings, out),
         Command::Chat(args) => chat::run(&args, settings, out),
         Command::Score(args) => score::run(&args, settings, out),

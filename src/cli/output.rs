@@ -64,7 +64,9 @@ impl<'a> Sink<'a> {
                     .open(path)
                     .map(|file| Self::Stream(BufWriter::new(file)))
                     .with_context(|| format!("writing {}", path.display())),
-                _ => WholeFile::create(path).map(Self::File),
+                // What a link points to is replaced, and the link stays.
+                Ok(_) => WholeFile::create(&path.canonicalize()?).map(Self::File),
+                Err(_) => WholeFile::create(path).map(Self::File),
             },
         }
     }
@@ -216,7 +218,29 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn devices_and_links_stay_what_they_are() {
+        let null = Path::new("/dev/null");
+        let mut stdout = Vec::new();
+        let mut sink = Sink::open(Some(null), &mut stdout).unwrap();
+        sink.write_all(b"gone").unwrap();
+        sink.finish().unwrap();
+        assert!(!fs::metadata(null).unwrap().is_file());
+
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut sink = Sink::open(Some(&link), &mut stdout).unwrap();
+        sink.write_all(b"new").unwrap();
+        sink.finish().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
     fn a_folder_is_refused() {
+        assert!(Sink::open(Some(Path::new("/")), &mut Vec::new()).is_err());
         assert!(WholeFile::create(Path::new("/")).is_err());
         assert!(WholeFile::create(Path::new("/no/such/folder/file")).is_err());
         let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::hub::{human_bytes, Progress};
+
+use super::interrupt;
+use super::settings::Settings;
 
 /// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -32,7 +34,6 @@ pub struct Reporter {
     verbose: bool,
     notices: bool,
     files: Mutex<HashMap<String, Running>>,
-    interrupted: &'static AtomicBool,
 }
 
 enum Style {
@@ -40,6 +41,18 @@ enum Style {
     Plain,
     Json,
     Nothing,
+}
+
+impl Style {
+    fn of(mode: Mode, quiet: bool, is_terminal: bool) -> Self {
+        match mode {
+            Mode::Json => Self::Json,
+            _ if quiet => Self::Nothing,
+            Mode::None => Self::Nothing,
+            Mode::Auto if is_terminal => Self::Bars(MultiProgress::new()),
+            Mode::Auto | Mode::Plain => Self::Plain,
+        }
+    }
 }
 
 /// A file on its way.
@@ -56,28 +69,13 @@ struct Running {
 const EVERY: Duration = Duration::from_millis(250);
 
 impl Reporter {
-    /// Chooses how to show a download. `quiet` shows nothing at all; `verbose` also what a name
-    /// resolved to. `interrupted` is true once the user pressed Ctrl-C.
-    pub fn new(
-        mode: Mode,
-        quiet: bool,
-        verbose: bool,
-        err_is_terminal: bool,
-        interrupted: &'static AtomicBool,
-    ) -> Self {
-        let style = match mode {
-            Mode::Json => Style::Json,
-            _ if quiet => Style::Nothing,
-            Mode::None => Style::Nothing,
-            Mode::Auto if err_is_terminal => Style::Bars(MultiProgress::new()),
-            Mode::Auto | Mode::Plain => Style::Plain,
-        };
+    /// Chooses how to show a download; `-q` and whether stderr is a terminal have their say.
+    pub fn new(mode: Mode, settings: &Settings) -> Self {
         Self {
-            style,
-            verbose,
-            notices: !quiet,
+            style: Style::of(mode, settings.quiet, settings.terminal.stderr),
+            verbose: settings.verbose,
+            notices: !settings.quiet,
             files: Mutex::default(),
-            interrupted,
         }
     }
 
@@ -242,7 +240,7 @@ impl Progress for Reporter {
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+        interrupt::pressed()
     }
 }
 
@@ -261,8 +259,6 @@ impl Drop for Reporter {
 mod tests {
     use super::*;
 
-    static NEVER: AtomicBool = AtomicBool::new(false);
-
     #[test]
     fn long_names_keep_their_end_and_all_bars_align() {
         assert_eq!(short("a/b.gguf").chars().count(), 36);
@@ -273,7 +269,12 @@ mod tests {
 
     #[test]
     fn a_restart_moves_the_file_back() {
-        let reporter = Reporter::new(Mode::None, false, false, false, &NEVER);
+        let reporter = Reporter {
+            style: Style::Nothing,
+            verbose: false,
+            notices: true,
+            files: Mutex::default(),
+        };
         reporter.file_started("f", Some(10), 0);
         reporter.file_advanced("f", 7);
         reporter.file_started("f", Some(10), 2);
@@ -286,26 +287,11 @@ mod tests {
 
     #[test]
     fn bars_are_for_terminals() {
-        let reporter = |mode, quiet, terminal| Reporter::new(mode, quiet, false, terminal, &NEVER);
-        assert!(matches!(
-            reporter(Mode::Auto, false, true).style,
-            Style::Bars(_)
-        ));
-        assert!(matches!(
-            reporter(Mode::Auto, false, false).style,
-            Style::Plain
-        ));
-        assert!(matches!(
-            reporter(Mode::Plain, false, true).style,
-            Style::Plain
-        ));
-        assert!(matches!(
-            reporter(Mode::Auto, true, true).style,
-            Style::Nothing
-        ));
-        assert!(matches!(
-            reporter(Mode::Json, true, true).style,
-            Style::Json
-        ));
+        let of = Style::of;
+        assert!(matches!(of(Mode::Auto, false, true), Style::Bars(_)));
+        assert!(matches!(of(Mode::Auto, false, false), Style::Plain));
+        assert!(matches!(of(Mode::Plain, false, true), Style::Plain));
+        assert!(matches!(of(Mode::Auto, true, true), Style::Nothing));
+        assert!(matches!(of(Mode::Json, true, true), Style::Json));
     }
 }

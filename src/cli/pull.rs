@@ -3,13 +3,14 @@
 //! stdout gets the path of each model, one a line, or with `--json` one object a model.
 
 use std::io::Write;
-use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
 
-use crate::hub::{self, human_bytes, HubSettings, Plan, PullOptions};
+use crate::hub::{self, human_bytes, Plan, PullOptions};
 
+use super::interrupt;
 use super::progress::{Mode, Reporter};
+use super::settings::Settings;
 
 /// What `crane pull` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,20 +51,11 @@ pub struct PullArgs {
 ///
 /// # Errors
 /// A [`hub::HubError`], or `out` cannot be written.
-#[allow(clippy::too_many_arguments)] // the signature that all commands of the store share
-pub fn run(
-    args: PullArgs,
-    settings: &HubSettings,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
-    out: &mut dyn Write,
-    err_is_terminal: bool,
-    interrupted: &'static AtomicBool,
-) -> anyhow::Result<()> {
-    let mut settings = settings.clone();
+pub fn run(args: PullArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let _polled = interrupt::Deferred::new();
+    let mut hub_settings = settings.hub.clone();
     if let Some(endpoint) = &args.endpoint {
-        settings.endpoint = endpoint.trim_end_matches('/').to_string();
+        hub_settings.endpoint = endpoint.trim_end_matches('/').to_string();
     }
     let options = PullOptions {
         quant: args.quant,
@@ -74,16 +66,16 @@ pub fn run(
         verify: !args.no_verify,
     };
     for name in &args.models {
-        let reporter = Reporter::new(args.progress, quiet, verbose, err_is_terminal, interrupted);
+        let reporter = Reporter::new(args.progress, settings);
         if args.dry_run {
-            let plan = hub::plan(name, &options, &settings, &reporter)?;
-            match json {
+            let plan = hub::plan(name, &options, &hub_settings, &reporter)?;
+            match settings.json {
                 true => writeln!(out, "{}", serde_json::to_string(&plan)?)?,
                 false => show_plan(&plan, out)?,
             }
         } else {
-            let located = hub::pull(name, &options, &settings, &reporter)?;
-            match json {
+            let located = hub::pull(name, &options, &hub_settings, &reporter)?;
+            match settings.json {
                 true => writeln!(
                     out,
                     "{}",

@@ -1,17 +1,11 @@
 //! What a run says about itself: the JSON object and the statistics.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
-
-use anyhow::Context;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::{json, Value};
-use sha2::{Digest, Sha256};
 
 use crate::generate::{Output, Step, Timings, TopLogprob};
-use crate::hub::StoredFile;
+use crate::hub::{self, StoredFile};
 
 use super::devices;
 use super::sampling::Resolved;
@@ -181,31 +175,11 @@ fn files(files: &[StoredFile]) -> anyhow::Result<Vec<Value>> {
         .map(|file| {
             let sum = match &file.sha256 {
                 Some(sum) => sum.clone(),
-                None => sha256(&file.path)
-                    .with_context(|| format!("reading {}", file.path.display()))?,
+                None => hub::verify::sha256(&file.path)?,
             };
             Ok(json!({ "path": file.path, "sha256": sum }))
         })
         .collect()
-}
-
-/// Lower-case hexadecimal sha256 of a file.
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer)?;
-        match buffer.get(..n) {
-            None | Some([]) => break,
-            Some(bytes) => hasher.update(bytes),
-        }
-    }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }
 
 #[cfg(test)]

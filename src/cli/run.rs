@@ -73,6 +73,7 @@ pub enum Shape {
     Ndjson,
 }
 
+/// Reads the prompt, loads the model, writes the answer.
 pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     let shape = shape(args, settings)?;
     let input = input::gather(&args.input, args.raw, settings)?;

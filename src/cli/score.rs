@@ -31,6 +31,7 @@ pub struct ScoreArgs {
     pub quant: QuantArgs,
 }
 
+/// Scores the whole text in one context and prints tokens, mean and perplexity.
 pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     let text = input::read_named(&args.file, settings)?;
     let mut session = Session::open(

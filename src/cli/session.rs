@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use candle_core::DType;
-
 use crate::generate::Engine;
-use crate::hub::catalogue::{self, Task};
-use crate::hub::{self, Located, Reference};
+use crate::hub::catalogue::{self, Row, Task};
+use crate::hub::{self, HubError, Located, Reference};
 use crate::models::{self, ModelError};
 use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
@@ -15,7 +13,7 @@ use super::defaults::Defaults;
 use super::devices;
 use super::exit::CliError;
 use super::interrupt;
-use super::progress;
+use super::progress::{Mode, Reporter};
 use super::settings::Settings;
 
 /// A loaded model and all that the command line says about it.
@@ -70,7 +68,7 @@ impl Session {
         };
         let loader = Loader::new(&checkpoint, &options)?;
         let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();
-        let dtype = dtype_name(&checkpoint, &options, loader.dtype());
+        let dtype = dtype_name(&checkpoint, &options, &loader);
         let model = models::load(&loader, context)?;
         let tokenizer = Tokenizer::open(&checkpoint)?;
         let template = ChatTemplate::open(&checkpoint)?;
@@ -126,15 +124,19 @@ impl Session {
     }
 }
 
+/// The catalogue's row of a model of the hub, by alias or by repository.
+pub fn row(model: &str) -> Result<Option<&'static Row>, HubError> {
+    Ok(match Reference::parse(model, None, None)? {
+        Reference::Hub(reference) => reference
+            .row
+            .or_else(|| catalogue::by_repo(&reference.repo)),
+        Reference::Local(_) => None,
+    })
+}
+
 /// A model that crane has no code for yet is refused before gigabytes of it are fetched.
 fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
-    let Reference::Hub(reference) = Reference::parse(model, None, None)? else {
-        return Ok(());
-    };
-    let row = reference
-        .row
-        .or_else(|| catalogue::by_repo(&reference.repo));
-    match row {
+    match row(model)? {
         Some(row) if row.task != Task::Text => Err(ModelError::TaskNotBuilt {
             model: model.to_string(),
             task: row.task.name(),
@@ -147,13 +149,7 @@ fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
 /// Finds the model's files, fetching what is missing.
 pub fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
     let polled = interrupt::Deferred::new();
-    let progress = progress::Reporter::new(
-        progress::Mode::Auto,
-        settings.quiet,
-        settings.verbose,
-        settings.terminal.stderr,
-        interrupt::flag(),
-    );
+    let progress = Reporter::new(Mode::Auto, settings);
     let located = hub::locate(model, &settings.hub, &progress)?;
     drop(polled);
     match interrupt::pressed() {
@@ -163,7 +159,7 @@ pub fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
 }
 
 /// What the weights are computed from: the block format that holds most of them, or a float type.
-fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions, activations: DType) -> String {
+fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions, loader: &Loader) -> String {
     if let Some(quant) = options.quant {
         return quant.to_string();
     }
@@ -175,7 +171,8 @@ fn dtype_name(checkpoint: &Checkpoint, options: &LoadOptions, activations: DType
         .map(|tensor| (tensor.format, tensor.bytes));
     match most_bytes(formats) {
         Some(format) if format.is_quantized() => format.name().to_lowercase(),
-        _ => activations.as_str().to_string(),
+        Some(format) => loader.matrix_dtype(format).as_str().to_string(),
+        None => loader.dtype().as_str().to_string(),
     }
 }
 

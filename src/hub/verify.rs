@@ -1,17 +1,18 @@
 //! Whether what lies in the cache is what the hub stated, and fetching it again if not.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::cache::RepoCache;
 use super::catalogue;
-use super::partial::Hash;
+use super::partial::{hex, read_chunks, Hash};
 use super::pull::{pull, PullOptions};
+use super::reference::Reference;
 use super::store::StoredModel;
-use super::{pip, HubError, HubSettings, Progress};
+use super::{local, pip, HubError, HubSettings, Progress};
 
 /// How a file of the cache stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,7 +20,7 @@ use super::{pip, HubError, HubSettings, Progress};
 pub enum State {
     /// The hash is the one that the blob's name states.
     Ok,
-    /// Its length is right; the hub states no hash that could be checked.
+    /// It is there, with the stated length if one is stated; no hash is known that could be checked.
     Unhashed,
     /// What is wrong.
     Damaged(String),
@@ -46,6 +47,9 @@ impl Checked {
 }
 
 /// Reads every byte of a model and compares it with what the hub stated.
+///
+/// # Errors
+/// A file cannot be read, or Ctrl-C. What is wrong with a file is no error but its [`State`].
 pub fn verify(
     cache_dir: &Path,
     model: &StoredModel,
@@ -54,40 +58,71 @@ pub fn verify(
     let cache = RepoCache::new(cache_dir, &model.repo);
     let listing = cache.listing(&model.commit);
     let names = model.files.iter().map(|f| &f.name).chain(&model.missing);
-    let mut checked = Vec::new();
-    for name in names {
-        let path = cache.snapshot(&model.commit).join(name);
-        let etag = cache.etag_of(&model.commit, name);
-        let stated = listing
-            .as_ref()
-            .and_then(|l| l.file(name))
-            .and_then(|f| f.bytes);
-        let bytes = fs::metadata(&path).map(|m| m.len()).ok();
-        let state = match bytes {
-            None => State::Missing,
-            Some(bytes) if stated.is_some_and(|s| s != bytes) => State::Damaged(format!(
-                "it has {bytes} bytes and should have {}",
-                stated.unwrap_or_default()
-            )),
-            Some(bytes) => match etag.as_deref().map(|e| (e, Hash::of(e, Some(bytes)))) {
-                None | Some((_, Hash::None)) => State::Unhashed,
-                Some((etag, hash)) => {
-                    match hashed(&path, name, bytes, hash, progress)?.mismatch(etag) {
-                        Some(reason) => State::Damaged(reason),
-                        None => State::Ok,
-                    }
+    names
+        .map(|name| {
+            let path = cache.snapshot(&model.commit).join(name);
+            let etag = cache.etag_of(&model.commit, name);
+            let stated = listing.as_ref().and_then(|l| l.file(name)?.bytes);
+            check(name, path, etag.as_deref(), stated, progress).map(|checked| Checked {
+                blob: etag.map(|e| cache.blob(&e)),
+                ..checked
+            })
+        })
+        .collect()
+}
+
+/// The same for a folder or a file that the user named. A link into a cache tells the hash by the name of
+/// the blob that it leads to; of other files none is known.
+///
+/// # Errors
+/// As [`verify`]; [`HubError::NotFound`] if there is no model at `path`.
+pub fn verify_local(
+    typed: &str,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<Checked>, HubError> {
+    let files = local::locate(typed, path)?.files;
+    files
+        .into_iter()
+        .map(|file| {
+            let blob = fs::canonicalize(&file.path).ok();
+            let etag = blob.as_ref().and_then(|b| b.file_name()?.to_str());
+            check(&file.name, file.path, etag, None, progress)
+        })
+        .collect()
+}
+
+/// One file, which should have the hash `etag` and the length `stated`.
+fn check(
+    name: &str,
+    path: PathBuf,
+    etag: Option<&str>,
+    stated: Option<u64>,
+    progress: &dyn Progress,
+) -> Result<Checked, HubError> {
+    let bytes = fs::metadata(&path).map(|m| m.len()).ok();
+    let state = match (bytes, stated) {
+        (None, _) => State::Missing,
+        (Some(bytes), Some(stated)) if stated != bytes => {
+            State::Damaged(format!("it has {bytes} bytes and should have {stated}"))
+        }
+        (Some(bytes), _) => match etag.map(|e| (e, Hash::of(e, Some(bytes)))) {
+            None | Some((_, Hash::None)) => State::Unhashed,
+            Some((etag, hash)) => {
+                match hashed(&path, name, bytes, hash, progress)?.mismatch(etag) {
+                    Some(reason) => State::Damaged(reason),
+                    None => State::Ok,
                 }
-            },
-        };
-        checked.push(Checked {
-            name: name.clone(),
-            blob: etag.map(|e| cache.blob(&e)),
-            bytes: bytes.unwrap_or(0),
-            path,
-            state,
-        });
-    }
-    Ok(checked)
+            }
+        },
+    };
+    Ok(Checked {
+        name: name.to_string(),
+        bytes: bytes.unwrap_or(0),
+        path,
+        state,
+        blob: None,
+    })
 }
 
 fn hashed(
@@ -97,24 +132,36 @@ fn hashed(
     mut hash: Hash,
     progress: &dyn Progress,
 ) -> Result<Hash, HubError> {
-    let mut file = File::open(path).map_err(|e| HubError::io("read", path, e))?;
-    let mut buffer = vec![0; 1 << 20];
     progress.file_started(name, Some(bytes), 0);
-    loop {
+    read(path, |bytes| {
         if progress.interrupted() {
             return Err(HubError::Interrupted);
         }
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => {
-                hash.update(buffer.get(..n).unwrap_or_default());
-                progress.file_advanced(name, n as u64);
-            }
-            Err(e) => return Err(HubError::io("read", path, e)),
-        }
-    }
+        hash.update(bytes);
+        progress.file_advanced(name, bytes.len() as u64);
+        Ok(())
+    })?;
     progress.file_finished(name);
     Ok(hash)
+}
+
+/// Hands the content of a file to `each`.
+fn read(path: &Path, each: impl FnMut(&[u8]) -> Result<(), HubError>) -> Result<(), HubError> {
+    let mut file = File::open(path).map_err(|e| HubError::io("read", path, e))?;
+    read_chunks(&mut file, path, each)
+}
+
+/// The sha256 of a file, in lower-case hexadecimal digits.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn sha256(path: &Path) -> Result<String, HubError> {
+    let mut hash = Sha256::new();
+    read(path, |bytes| {
+        hash.update(bytes);
+        Ok(())
+    })?;
+    Ok(hex(&hash.finalize()))
 }
 
 /// Deletes the damaged files of a model and fetches them again, at the same commit.
@@ -130,6 +177,8 @@ pub fn repair(
             model.name
         )));
     }
+    let name = name_at_commit(model);
+    Reference::parse(&name, None, None)?;
     for file in checked.iter().filter(|c| !c.is_good()) {
         for path in file.blob.iter().chain([&file.path]) {
             match fs::remove_file(path) {
@@ -140,14 +189,18 @@ pub fn repair(
             }
         }
     }
+    pull(&name, &PullOptions::default(), settings, progress).map(drop)
+}
+
+/// What names exactly this model's files.
+fn name_at_commit(model: &StoredModel) -> String {
     // A stand-in for a commit means nothing to the hub; its alias does.
     let alias = model.alias.as_deref().filter(|_| is_stand_in(model));
-    let name = match (alias, &model.quant) {
+    match (alias, &model.quant) {
         (Some(alias), _) => alias.to_string(),
         (None, Some(quant)) => format!("{}@{}:{quant}", model.repo, model.commit),
         (None, None) => format!("{}@{}:safetensors", model.repo, model.commit),
-    };
-    pull(&name, &PullOptions::default(), settings, progress).map(drop)
+    }
 }
 
 fn is_stand_in(model: &StoredModel) -> bool {

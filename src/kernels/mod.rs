@@ -5,11 +5,13 @@
 //! computed whole, in a fixed order, by one of them.
 
 mod activations;
+mod float;
 mod quantized;
 #[cfg(target_arch = "x86_64")]
 mod quantized_x86;
 mod simd;
 
 pub use activations::Activations;
+pub use float::{FloatMatrix, Floats};
 pub use quantized::QuantizedMatrix;
 pub use simd::Simd;

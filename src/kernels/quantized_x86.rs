@@ -385,12 +385,11 @@ unsafe fn rows_of_eight<F: Format, const VNNI: bool, const R: usize>(
             });
             let q = tile.q.as_ptr().add(index * TILE * 2 * BLOCK);
             let scales = tile.scales.as_ptr().add(index * TILE);
-            for token in 0..TILE {
-                let scale = _mm256_broadcast_ss(&*scales.add(token));
-                for r in 0..R {
-                    let products = dot::<F, VNNI>(blocks[r].u, q.add(token * 2 * BLOCK));
-                    let scale = _mm256_mul_ps(blocks[r].scale, scale);
-                    sums[r][token] = _mm256_fmadd_ps(products, scale, sums[r][token]);
+            for (block, sums) in blocks.iter().zip(&mut sums) {
+                for (token, sum) in sums.iter_mut().enumerate() {
+                    let products = dot::<F, VNNI>(block.u, q.add(token * 2 * BLOCK));
+                    let scale = _mm256_broadcast_ss(&*scales.add(token));
+                    *sum = _mm256_fmadd_ps(products, _mm256_mul_ps(block.scale, scale), *sum);
                 }
             }
             if VNNI || !F::SIGNED {

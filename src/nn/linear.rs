@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{DType, Module, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Module, Result, Storage, Tensor};
 
-use crate::kernels::{Activations, QuantizedMatrix, Simd};
+use crate::kernels::{Activations, FloatMatrix, Floats, QuantizedMatrix, Simd};
 use crate::weights::{Loader, Weight, WeightsError};
 
 /// `y = x · Wᵀ + b` with `W` of shape `[out, in]`.
@@ -88,7 +88,13 @@ impl Linear {
     /// `x · Wᵀ` by candle, or by quantising `x` for this layer alone.
     fn product(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weight {
-            Matrix::Float(weight) => x.matmul(&weight.t()?),
+            Matrix::Float(weight) => match float_product(weight, x)? {
+                Some(y) => Ok(y),
+                None => x
+                    .to_dtype(weight.dtype())?
+                    .matmul(&weight.t()?)?
+                    .to_dtype(x.dtype()),
+            },
             Matrix::Blocks { data, simd, shape } => {
                 multiply(data, *simd, *shape, &quantize(x)?)?.to_dtype(x.dtype())
             }
@@ -114,7 +120,55 @@ impl Matrix {
     }
 }
 
-/// `x`, `[tokens, width]` on the CPU, in 8-bit blocks.
+/// Tokens from which on candle's packed f32 product is the faster one.
+const MANY_TOKENS: usize = 16;
+
+/// `x · Wᵀ` by crane's kernel for float weights; None where candle's product serves better or is all there is.
+fn float_product(weight: &Tensor, x: &Tensor) -> Result<Option<Tensor>> {
+    let simd = Simd::detect();
+    let (rows, width) = weight.dims2()?;
+    let tokens = x.dim(0)?;
+    let many = weight.dtype() == DType::F32 && tokens >= MANY_TOKENS;
+    if simd == Simd::Portable || many || !weight.device().is_cpu() || !weight.is_contiguous() {
+        return Ok(None);
+    }
+    let activations = x.to_dtype(DType::F32)?.contiguous()?;
+    if activations.dims() != [tokens, width] {
+        return Ok(None);
+    }
+    let (weight_storage, weight_layout) = weight.storage_and_layout();
+    let (x_storage, x_layout) = activations.storage_and_layout();
+    let (Storage::Cpu(weight_storage), Storage::Cpu(x_storage)) = (&*weight_storage, &*x_storage)
+    else {
+        return Ok(None);
+    };
+    let start = weight_layout.start_offset();
+    let range = start..start + rows * width;
+    let floats = match weight_storage {
+        CpuStorage::F32(w) => w.get(range).map(Floats::F32),
+        CpuStorage::F16(w) => w.get(range).map(Floats::F16),
+        CpuStorage::BF16(w) => w.get(range).map(Floats::BF16),
+        _ => None,
+    };
+    let start = x_layout.start_offset();
+    let numbers = x_storage
+        .as_slice::<f32>()?
+        .get(start..start + tokens * width);
+    let (Some(floats), Some(numbers)) = (floats, numbers) else {
+        return Ok(None);
+    };
+    let Some(matrix) = FloatMatrix::new(simd, floats, rows, width) else {
+        return Ok(None);
+    };
+    let y = Tensor::from_vec(
+        matrix.multiply(numbers),
+        (tokens, rows),
+        &candle_core::Device::Cpu,
+    )?;
+    y.to_dtype(x.dtype()).map(Some)
+}
+
+/// `x`, `[tokens, width]` on the CPU, in blocks of small integers.
 fn quantize(x: &Tensor) -> Result<Activations> {
     let x = x.to_dtype(DType::F32)?.contiguous()?;
     let width = x.dim(candle_core::D::Minus1)?;

@@ -123,10 +123,12 @@ impl Tokenizer {
         listed.saturating_sub(self.unused.len())
     }
 
+    /// The token that begins a text, where the model has one.
     pub fn bos_token(&self) -> Option<&str> {
         self.specials.bos.as_deref()
     }
 
+    /// The token that ends a text, where the model has one.
     pub fn eos_token(&self) -> Option<&str> {
         self.specials.eos.as_deref()
     }

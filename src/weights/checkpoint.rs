@@ -120,6 +120,7 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The metadata or configuration that came with the tensors.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -137,14 +138,6 @@ impl Checkpoint {
         match &self.header {
             Header::Gguf(_) => None,
             Header::HuggingFace(config) => Some(config),
-        }
-    }
-
-    /// The file that holds the configuration: the GGUF file itself or the folder's `config.json`.
-    pub fn header_file(&self) -> PathBuf {
-        match (&self.header, self.files.first()) {
-            (Header::Gguf(_), Some(file)) => file.path().to_path_buf(),
-            _ => self.path.join("config.json"),
         }
     }
 
@@ -176,14 +169,6 @@ impl Checkpoint {
         let tensor = self.find(name)?;
         let end = tensor.entry.offset.checked_add(tensor.entry.info.bytes)?;
         self.file_of(tensor)?.bytes().get(tensor.entry.offset..end)
-    }
-
-    /// Whether the rows of `q_proj` and `k_proj` are stored for rotary embedding of *adjacent* pairs
-    /// `(0, 1), (2, 3), …` instead of Hugging Face's halves `(0, D/2), (1, D/2 + 1), …`: llama.cpp's converter
-    /// reorders them so for the llama family, and for no other that crane knows.
-    pub fn rope_interleaved(&self) -> bool {
-        self.metadata()
-            .is_some_and(|m| m.str("general.architecture") == Some("llama"))
     }
 
     /// Starts reading the tensor data from the disk in the background.

@@ -56,10 +56,12 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// The checkpoint that it reads.
     pub fn checkpoint(&self) -> &'a Checkpoint {
         self.checkpoint
     }
 
+    /// Where its tensors go.
     pub fn device(&self) -> &Device {
         &self.options.device
     }
@@ -68,6 +70,17 @@ impl<'a> Loader<'a> {
     /// else, for `auto`, f32 on a CPU and the stored type of the matrices on other devices.
     pub fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    /// The type that a float matrix stored as `format` is held in: with `auto`, halves stay halves on a CPU whose
+    /// kernels widen them in registers; else [`Loader::dtype`].
+    pub fn matrix_dtype(&self, format: Format) -> DType {
+        let kept = self.options.quant.is_none() && notes::keeps_halves(&self.options);
+        match format {
+            Format::F16 if kept => DType::F16,
+            Format::BF16 if kept => DType::BF16,
+            _ => self.dtype,
+        }
     }
 
     /// What the options change about the stored weights, one sentence each, for the user: nothing about a
@@ -134,7 +147,8 @@ impl<'a> Loader<'a> {
                 Ok(Weight::Quantized(Arc::new(tensor)))
             }
             _ => {
-                let tensor = found.source()?.tensor(self.dtype, &shape, device)?;
+                let dtype = self.matrix_dtype(stored);
+                let tensor = found.source()?.tensor(dtype, &shape, device)?;
                 found.release();
                 Ok(Weight::Float(tensor))
             }

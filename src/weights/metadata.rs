@@ -42,6 +42,7 @@ impl Value {
         }
     }
 
+    /// A truth value; None for any other type.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(v) => Some(*v),
@@ -49,6 +50,7 @@ impl Value {
         }
     }
 
+    /// A string; None for any other type.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(v) => Some(v),
@@ -56,6 +58,7 @@ impl Value {
         }
     }
 
+    /// An array; None for any other type.
     pub fn as_array(&self) -> Option<&[Value]> {
         match self {
             Self::Array(v) => Some(v),
@@ -72,6 +75,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let (_, value) = self.entries.get(*self.index.get(key)?)?;
         Some(value)
@@ -82,6 +86,7 @@ impl Metadata {
         self.entries.iter().map(|(k, v)| (k.as_str(), v))
     }
 
+    /// A string; None if the key is absent or of another type.
     pub fn str(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
     }
@@ -96,10 +101,12 @@ impl Metadata {
         self.get(key)?.as_f64()
     }
 
+    /// A truth value; None if the key is absent or of another type.
     pub fn bool(&self, key: &str) -> Option<bool> {
         self.get(key)?.as_bool()
     }
 
+    /// An array; None if the key is absent or of another type.
     pub fn array(&self, key: &str) -> Option<&[Value]> {
         self.get(key)?.as_array()
     }

@@ -8,6 +8,7 @@ use super::checkpoint::Checkpoint;
 use super::describe::dominant;
 use super::format::{quantized_name, Format, TensorInfo};
 use super::options::LoadOptions;
+use crate::kernels::Simd;
 
 /// Whether a tensor is the embedding or the output head, by Hugging Face's name or GGUF's.
 pub(super) fn is_vocabulary(name: &str) -> bool {
@@ -23,6 +24,13 @@ fn matrices(checkpoint: &Checkpoint) -> impl Iterator<Item = &TensorInfo> {
     checkpoint
         .tensors()
         .filter(|t| t.shape.len() == 2 && t.name.ends_with(".weight"))
+}
+
+/// Whether f16 and bf16 matrices are used as they are stored while activations are f32.
+pub(super) fn keeps_halves(options: &LoadOptions) -> bool {
+    options.device.is_cpu()
+        && options.dtype.explicit().is_none()
+        && Simd::detect() != Simd::Portable
 }
 
 /// See [`super::Loader::dtype`].
@@ -68,7 +76,7 @@ pub(super) fn notes(checkpoint: &Checkpoint, options: &LoadOptions) -> Vec<Strin
                 ));
             }
         }
-        (None, None) if options.device.is_cpu() => {
+        (None, None) if options.device.is_cpu() && !keeps_halves(options) => {
             for format in [Format::F16, Format::BF16] {
                 if matrices(checkpoint).any(|t| t.format == format) {
                     notes.push(format!(

@@ -5,6 +5,8 @@ mod hub;
 mod hub_cli;
 mod hub_server;
 mod parity;
+mod real;
+mod store_cli;
 mod text;
 mod weights;
 mod weights_faults;

@@ -293,16 +293,15 @@ fn safetensors_open_single_and_sharded_whatever_the_alignment() {
 
 #[test]
 fn show_reads_a_gguf_file_and_a_folder_from_their_headers() {
-    use crane::cli::show::{run, ShowArgs};
     let show = |path: &std::path::Path, json: bool| {
-        let args = ShowArgs {
-            model: "m".into(),
-            tensors: true,
-            template: false,
-        };
-        let mut out = Vec::new();
-        run(&args, path, "m", json, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crane"));
+        command.arg("show").arg(path).arg("--tensors");
+        if json {
+            command.arg("--json");
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     };
     let folder = tempfile::tempdir().unwrap();
     let gguf = Gguf::small().write(folder.path(), "m.gguf");

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::hub::catalogue::Row;
+use crate::models::{Task, ARCHITECTURES};
 use crate::weights::{Checkpoint, Header, Metadata};
 
 /// Headers and small files of a model, summed up.
@@ -27,12 +29,17 @@ pub(super) struct Facts {
     pub tokenizer: Option<String>,
     pub chat_template: Option<String>,
     pub license: Option<String>,
+    /// What the model is for.
+    pub task: Option<&'static str>,
+    /// Whether crane has code for it.
+    pub runs: bool,
     /// Weight files, and for a folder the other files in it.
     pub files: Vec<(PathBuf, u64)>,
 }
 
 impl Facts {
-    pub fn read(checkpoint: &Checkpoint) -> Self {
+    /// `row` is the catalogue's, which knows what many files do not state.
+    pub fn read(checkpoint: &Checkpoint, row: Option<&Row>) -> Self {
         let mut facts = match checkpoint.header() {
             Header::Gguf(metadata) => from_gguf(metadata),
             Header::HuggingFace(config) => from_folder(checkpoint.path(), config),
@@ -46,11 +53,32 @@ impl Facts {
             let table = checkpoint.info("model.embed_tokens.weight")?;
             table.shape.first().copied()
         });
+        let known = facts.architecture.as_deref().and_then(task);
+        // Rows of other tasks are in the table so that they can be named.
+        facts.runs = known == Some(Task::Text);
+        facts.task = known.map(task_name).or(row.map(|r| r.task.name()));
+        facts.license = facts.license.or(row.map(|r| r.licence.to_string()));
         facts.files = checkpoint.files();
         if checkpoint.path().is_dir() {
             add_other_files(checkpoint.path(), &mut facts.files);
         }
         facts
+    }
+}
+
+/// What a known architecture is for.
+fn task(architecture: &str) -> Option<Task> {
+    ARCHITECTURES
+        .iter()
+        .find(|a| [Some(a.hf), a.gguf, Some(a.model_type)].contains(&Some(architecture)))
+        .map(|a| a.task)
+}
+
+fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::Text => "text",
+        Task::Vision => "vision",
+        Task::Speech => "speech",
     }
 }
 
@@ -206,7 +234,7 @@ fn chat_template(folder: &Path) -> Option<String> {
 }
 
 /// `license:` of the YAML front matter of README.md.
-fn readme_license(folder: &Path) -> Option<String> {
+pub(super) fn readme_license(folder: &Path) -> Option<String> {
     let readme = std::fs::read_to_string(folder.join("README.md")).ok()?;
     let front = readme.strip_prefix("---")?.split("\n---").next()?;
     let field = |key: &str| {
