@@ -182,7 +182,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--prefill', '--prefill', [CompletionResultType]::ParameterName, 'Start of the answer, which the model continues; not repeated in the output')
             [CompletionResult]::new('--overflow', '--overflow', [CompletionResultType]::ParameterName, 'What to do with a prompt that is longer than the context')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Shape of the output; --json alone is --format json')
-            [CompletionResult]::new('--logprobs', '--logprobs', [CompletionResultType]::ParameterName, 'For each output token, its log-probability and those of the K likeliest (in JSON)')
+            [CompletionResult]::new('--logprobs', '--logprobs', [CompletionResultType]::ParameterName, 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)')
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Write to a file, which appears when it is complete (''-'': stdout)')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Write to a file, which appears when it is complete (''-'': stdout)')
             [CompletionResult]::new('--quant', '--quant', [CompletionResultType]::ParameterName, 'Quantise at load, tensor by tensor, where the width allows it')

@@ -172,7 +172,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --prefill 'Start of the answer, which the model continues; not repeated in the output'
             cand --overflow 'What to do with a prompt that is longer than the context'
             cand --format 'Shape of the output; --json alone is --format json'
-            cand --logprobs 'For each output token, its log-probability and those of the K likeliest (in JSON)'
+            cand --logprobs 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)'
             cand -o 'Write to a file, which appears when it is complete (''-'': stdout)'
             cand --output 'Write to a file, which appears when it is complete (''-'': stdout)'
             cand --quant 'Quantise at load, tensor by tensor, where the width allows it'

@@ -176,7 +176,7 @@ middle\t'Leave out tokens in the middle'"
 complete -c crane -n "__fish_crane_using_subcommand run" -l format -d 'Shape of the output; --json alone is --format json' -r -f -a "text\t'The answer as it is made'
 json\t'One object on one line'
 ndjson\t'One object a token, and the whole object last'"
-complete -c crane -n "__fish_crane_using_subcommand run" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s o -l output -d 'Write to a file, which appears when it is complete (\'-\': stdout)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
 q8_0\t''

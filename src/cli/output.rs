@@ -33,6 +33,13 @@ impl Write for Stdout {
     }
 }
 
+fn writing(target: &Path, error: io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("writing {}: {error}", target.display()),
+    )
+}
+
 /// `-o FILE`, `-o -`, or no `-o`.
 pub enum Sink<'a> {
     Stdout(&'a mut dyn Write),
@@ -64,6 +71,11 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// Whether the payload appears only when it is complete.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
     /// The payload is complete.
     pub fn finish(self) -> anyhow::Result<()> {
         match self {
@@ -78,7 +90,10 @@ impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(bytes),
-            Self::File(file) => file.writer.write(bytes),
+            Self::File(file) => file
+                .writer
+                .write(bytes)
+                .map_err(|error| writing(&file.target, error)),
             Self::Stream(file) => file.write(bytes),
         }
     }
@@ -86,7 +101,10 @@ impl Write for Sink<'_> {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(out) => out.flush(),
-            Self::File(file) => file.writer.flush(),
+            Self::File(file) => file
+                .writer
+                .flush()
+                .map_err(|error| writing(&file.target, error)),
             Self::Stream(file) => file.flush(),
         }
     }

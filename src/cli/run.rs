@@ -119,6 +119,12 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         output: &output,
         logprobs: logprobs.is_some(),
     };
+    let interrupted = output.finish_reason == FinishReason::Interrupted;
+    if interrupted && shape == Shape::Text && sink.is_file() {
+        // Half a text looks like a whole one; half an answer in JSON says that it is.
+        settings.note("interrupted; the output file is left as it was");
+        return Err(CliError::Interrupted.into());
+    }
     match shape {
         Shape::Text if output.text.ends_with('\n') => {}
         Shape::Text => writeln!(sink)?,
@@ -128,9 +134,9 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     if args.stats {
         settings.terminal.note(&report.stats());
     }
-    match output.finish_reason {
-        FinishReason::Interrupted => Err(CliError::Interrupted.into()),
-        FinishReason::Stop | FinishReason::Length => Ok(()),
+    match interrupted {
+        true => Err(CliError::Interrupted.into()),
+        false => Ok(()),
     }
 }
 
@@ -189,13 +195,17 @@ fn generate(
     shape: Shape,
     sink: &mut Sink,
 ) -> anyhow::Result<Output> {
-    let _polled = interrupt::Deferred::new();
+    // Until the first token there is nothing to bring to an end, and a long prompt is not waited for.
+    let mut polled = None;
     let mut failed: Option<io::Error> = None;
-    let mut on_step = |step: Step| match write_step(sink, shape, &step) {
-        Ok(()) => true,
-        Err(error) => {
-            failed = Some(error);
-            false
+    let mut on_step = |step: Step| {
+        polled.get_or_insert_with(interrupt::Deferred::new);
+        match write_step(sink, shape, &step) {
+            Ok(()) => true,
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
         }
     };
     let output =

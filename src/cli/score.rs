@@ -62,7 +62,7 @@ pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow
         .into());
     }
     session.announce(settings);
-    let _polled = interrupt::Deferred::new();
+    // Nothing is written before the end, so Ctrl-C ends it at once.
     let scores = session.engine.score(&ids, &interrupt::pressed)?;
     let mean = mean(&scores.ok_or(CliError::Interrupted)?);
     if settings.json {

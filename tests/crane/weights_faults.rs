@@ -115,7 +115,7 @@ fn what_is_not_gguf_is_told_apart() {
         ),
         (
             changed(|f| f.version = 4),
-            "GGUF version 4, which crane does not read (it reads 2 and 3)",
+            "GGUF version 4, which crane does not read (it reads 2 and 3); use another conversion of the model",
         ),
         (
             changed(|f| f.version = 3u32.swap_bytes()),

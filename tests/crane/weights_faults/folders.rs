@@ -75,7 +75,7 @@ fn a_damaged_safetensors_file_says_what_is_wrong() {
     }
     assert_eq!(
         safetensors_message(&tensor(r#""dtype":"F99","shape":[2],"data_offsets":[0,8]"#)),
-        "model.safetensors: unsupported tensor type 'F99' of tensor 'a'"
+        "model.safetensors: unsupported tensor type 'F99' of tensor 'a'; use another copy of the model"
     );
 }
 
