@@ -64,7 +64,11 @@ fn open_crane(path: &Path) -> Result<Crane> {
     let checkpoint = Checkpoint::open(path)?;
     let options = LoadOptions {
         device: Device::Cpu,
-        dtype: DTypeChoice::Auto,
+        // A folder is computed in f32 by both.
+        dtype: match path.is_dir() {
+            true => DTypeChoice::F32,
+            false => DTypeChoice::Auto,
+        },
         quant: None,
     };
     let loader = Loader::new(&checkpoint, &options)?;
