@@ -45,7 +45,7 @@ pub enum Sink<'a> {
     Stdout(&'a mut dyn Write),
     File(WholeFile),
     /// A pipe or a device, which is written as it is: there is nothing to rename.
-    Stream(BufWriter<File>),
+    Stream(BufWriter<File>, PathBuf),
 }
 
 impl<'a> Sink<'a> {
@@ -62,7 +62,7 @@ impl<'a> Sink<'a> {
                 Ok(found) if !found.is_file() => OpenOptions::new()
                     .write(true)
                     .open(path)
-                    .map(|file| Self::Stream(BufWriter::new(file)))
+                    .map(|file| Self::Stream(BufWriter::new(file), path.to_path_buf()))
                     .with_context(|| format!("writing {}", path.display())),
                 // What a link points to is replaced, and the link stays.
                 Ok(_) => WholeFile::create(&path.canonicalize()?).map(Self::File),
@@ -81,7 +81,9 @@ impl<'a> Sink<'a> {
         match self {
             Self::Stdout(out) => Ok(out.flush()?),
             Self::File(file) => file.finish(),
-            Self::Stream(mut file) => Ok(file.flush()?),
+            Self::Stream(mut file, path) => {
+                Ok(file.flush().map_err(|error| writing(&path, error))?)
+            }
         }
     }
 }
@@ -94,7 +96,7 @@ impl Write for Sink<'_> {
                 .writer
                 .write(bytes)
                 .map_err(|error| writing(&file.target, error)),
-            Self::Stream(file) => file.write(bytes),
+            Self::Stream(file, path) => file.write(bytes).map_err(|error| writing(path, error)),
         }
     }
 
@@ -105,7 +107,7 @@ impl Write for Sink<'_> {
                 .writer
                 .flush()
                 .map_err(|error| writing(&file.target, error)),
-            Self::Stream(file) => file.flush(),
+            Self::Stream(file, path) => file.flush().map_err(|error| writing(path, error)),
         }
     }
 }
@@ -259,7 +261,7 @@ mod tests {
         assert!(fs::symlink_metadata(&socket).is_ok_and(|found| !found.is_file()));
         let mut stdout = Vec::new();
         let mut sink = Sink::open(Some(Path::new("/dev/null")), &mut stdout).unwrap();
-        assert!(matches!(sink, Sink::Stream(_)));
+        assert!(matches!(sink, Sink::Stream(..)));
         sink.write_all(b"text").unwrap();
         sink.finish().unwrap();
         assert!(fs::metadata("/dev/null").is_ok_and(|found| !found.is_file()));

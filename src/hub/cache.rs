@@ -14,6 +14,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use hf_hub::{Cache, Repo, RepoType};
@@ -260,7 +261,10 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), HubError> {
     if let Some(folder) = path.parent() {
         make_dir(folder)?;
     }
-    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    // Threads of one process may write the same file at the same time.
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let n = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("tmp{}-{n}", std::process::id()));
     let done = fs::File::create(&temporary)
         .and_then(|mut f| f.write_all(content).and_then(|()| f.sync_all()))
         .and_then(|()| fs::rename(&temporary, path));
