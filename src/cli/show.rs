@@ -7,12 +7,30 @@ use std::io::Write;
 
 use serde_json::{json, Value};
 
-use crate::hub::human_bytes;
+use crate::hub::{self, human_bytes, HubError, Located, Reference};
 use crate::weights::{histogram, Checkpoint};
 
+use super::exit::CliError;
 use super::session;
 use super::settings::Settings;
 use facts::Facts;
+
+/// The model's files; a question about a model does not fetch gigabytes of it.
+fn on_this_machine(model: &str, settings: &Settings) -> anyhow::Result<Located> {
+    let mut offline = settings.hub.clone();
+    offline.offline = true;
+    let of_the_hub = matches!(Reference::parse(model, None, None)?, Reference::Hub(_));
+    hub::locate(model, &offline, &hub::Silent).map_err(|error| match error {
+        HubError::NotFound(_) if of_the_hub && !settings.hub.offline => {
+            CliError::Missing(format!(
+                "{model} is not on this machine; 'crane pull {model}' fetches it, and with --dry-run says how much \
+                 that is"
+            ))
+            .into()
+        }
+        other => other.into(),
+    })
+}
 
 /// Lines of the chat template that are shown without `--template`.
 const TEMPLATE_LINES: usize = 5;
@@ -36,7 +54,7 @@ pub struct ShowArgs {
 /// The model is not there, its headers are damaged (a [`crate::weights::WeightsError`]), or `out` cannot be
 /// written.
 pub fn run(args: &ShowArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
-    let located = session::locate(&args.model, settings)?;
+    let located = on_this_machine(&args.model, settings)?;
     let row = session::row(&args.model)?;
     let typed = &located.typed;
     match Checkpoint::open(&located.path) {

@@ -15,7 +15,7 @@ use crate::models::{LanguageModel, ModelError};
 use crate::text::Tokenizer;
 
 /// Prompt tokens computed between two looks at the interrupt.
-const PREFILL_CHUNK: usize = 512;
+const PREFILL_CHUNK: usize = 128;
 /// Tokens scored between two looks at the interrupt; bounds the logits held.
 const SCORE_CHUNK: usize = 256;
 

@@ -12,7 +12,7 @@ use crate::weights::{Loader, WeightsError};
 
 /// Tokens computed together while a prompt is read: enough to keep the arithmetic busy, few enough to bound the
 /// score matrices.
-const CHUNK: usize = 512;
+const CHUNK: usize = 128;
 /// The same where logits of all positions are wanted (a row of the vocabulary each).
 const LOGITS_CHUNK: usize = 64;
 
