@@ -1,8 +1,8 @@
 //! Activations as blocks of small integers, for products with quantised weights.
 //!
-//! One number is `scale · (128 · high + low)` with two signed bytes, 15 bits in all. Eight bits, as llama.cpp takes
-//! them, cost a 135M model about 0.07 in the log-probability of a token (standard deviation over 40 prompts, against
-//! f32); the second byte makes that vanish and adds a third to the instructions of a product.
+//! One number is `scale · (128 · high + low)` with two signed bytes, 15 bits in all, which is as good as f32: over 40
+//! prompts of SmolLM2-135M (Q4_1) the first token's log-probability stays 0.072 from llama.cpp's (standard deviation),
+//! as it does with f32 activations; with the high byte alone it was 0.102. The price is one more load and dot product.
 
 use rayon::prelude::*;
 
