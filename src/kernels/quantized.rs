@@ -200,11 +200,7 @@ mod tests {
     }
 
     fn available() -> Vec<Simd> {
-        match Simd::detect() {
-            Simd::Portable => vec![],
-            Simd::Avx2 => vec![Simd::Avx2],
-            Simd::Avx512Vnni => vec![Simd::Avx2, Simd::Avx512Vnni],
-        }
+        Simd::available().filter(|s| *s != Simd::Portable).collect()
     }
 
     proptest! {

@@ -480,7 +480,7 @@ fn of_format<F: Format>(simd: Simd) -> Option<Kernel> {
     match simd {
         Simd::Portable => None,
         Simd::Avx2 => Some(run_avx2::<F>),
-        Simd::Avx512Vnni => Some(run_vnni::<F>),
+        Simd::Avx512 | Simd::Avx512Bf16 => Some(run_vnni::<F>),
     }
 }
 

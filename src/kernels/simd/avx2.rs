@@ -1,0 +1,238 @@
+//! Sixteen lanes as two 256-bit registers.
+
+use std::arch::x86_64::*;
+
+use half::{bf16, f16};
+
+use super::{Kernel, Lanes};
+
+#[derive(Clone, Copy)]
+pub struct Avx2;
+
+type F = [__m256; 2];
+type I = [__m256i; 2];
+
+/// `kernel` compiled for AVX2.
+///
+/// # Safety
+/// The CPU has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+    kernel.eval::<Avx2>()
+}
+
+/// `acc` with four sums of four products in each half.
+#[inline(always)]
+unsafe fn accumulate(acc: __m256i, u: __m256i, q: __m256i) -> __m256i {
+    let pairs = _mm256_maddubs_epi16(u, q);
+    _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+}
+
+impl Lanes for Avx2 {
+    type F = F;
+    type I = I;
+    type B = I;
+
+    const ACCUMULATORS: usize = 6;
+    const CENTRED: bool = true;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> F {
+        [_mm256_set1_ps(x); 2]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> F {
+        [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))]
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> F {
+        [
+            _mm256_cvtph_ps(_mm_loadu_si128(p.cast())),
+            _mm256_cvtph_ps(_mm_loadu_si128(p.add(8).cast())),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const bf16) -> F {
+        let wide = |p: *const bf16| {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+        };
+        [wide(p), wide(p.add(8))]
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, x: F) {
+        _mm256_storeu_ps(p, x[0]);
+        _mm256_storeu_ps(p.add(8), x[1]);
+    }
+    #[inline(always)]
+    unsafe fn store_f16(p: *mut f16, x: F) {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT;
+        _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<NEAREST>(x[0]));
+        _mm_storeu_si128(p.add(8).cast(), _mm256_cvtps_ph::<NEAREST>(x[1]));
+    }
+    #[inline(always)]
+    unsafe fn add(a: F, b: F) -> F {
+        [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn sub(a: F, b: F) -> F {
+        [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn mul(a: F, b: F) -> F {
+        [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn div(a: F, b: F) -> F {
+        [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn fma(a: F, b: F, c: F) -> F {
+        [
+            _mm256_fmadd_ps(a[0], b[0], c[0]),
+            _mm256_fmadd_ps(a[1], b[1], c[1]),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn max(a: F, b: F) -> F {
+        [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn min(a: F, b: F) -> F {
+        [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn abs(a: F) -> F {
+        let sign = _mm256_set1_ps(-0.0);
+        a.map(|a| _mm256_andnot_ps(sign, a))
+    }
+    #[inline(always)]
+    unsafe fn zero_below(x: F, limit: F, y: F) -> F {
+        let kept = |i: usize| {
+            let mask = _mm256_cmp_ps::<_CMP_NLT_UQ>(x[i], limit[i]);
+            _mm256_and_ps(mask, y[i])
+        };
+        [kept(0), kept(1)]
+    }
+    #[inline(always)]
+    unsafe fn sum(x: F) -> f32 {
+        let x = _mm256_add_ps(x[0], x[1]);
+        let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+        _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
+    }
+    #[inline(always)]
+    unsafe fn largest(x: F) -> f32 {
+        let x = _mm256_max_ps(x[0], x[1]);
+        let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+        _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
+    }
+
+    #[inline(always)]
+    unsafe fn round(x: F) -> I {
+        [_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1])]
+    }
+    #[inline(always)]
+    unsafe fn to_float(x: I) -> F {
+        [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])]
+    }
+    #[inline(always)]
+    unsafe fn exp2_less_one(x: I) -> F {
+        x.map(|x| {
+            let exponent = _mm256_add_epi32(x, _mm256_set1_epi32(126));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        })
+    }
+    #[inline(always)]
+    unsafe fn splat_i(x: i32) -> I {
+        [_mm256_set1_epi32(x); 2]
+    }
+    #[inline(always)]
+    unsafe fn sum_i(x: I) -> i32 {
+        let x = _mm256_add_epi32(x[0], x[1]);
+        let x = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+        let x = _mm_add_epi32(x, _mm_shuffle_epi32::<0b01_00_11_10>(x));
+        _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32::<0b10_11_00_01>(x)))
+    }
+    #[inline(always)]
+    unsafe fn store_i8(p: *mut i8, x: I) {
+        let narrow = |x: __m256i| {
+            _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x))
+        };
+        let bytes = _mm_packs_epi16(narrow(x[0]), narrow(x[1]));
+        _mm_storeu_si128(p.cast(), bytes);
+    }
+    #[inline(always)]
+    unsafe fn load_u8(p: *const u8) -> I {
+        let bytes = _mm_loadu_si128(p.cast());
+        [
+            _mm256_cvtepu8_epi32(bytes),
+            _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes)),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> I {
+        let bytes = _mm_loadu_si128(p.cast());
+        [
+            _mm256_cvtepi8_epi32(bytes),
+            _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)),
+        ]
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(p: *const u8) -> I {
+        [
+            _mm256_loadu_si256(p.cast()),
+            _mm256_loadu_si256(p.add(32).cast()),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(p: *mut u8, x: I) {
+        _mm256_storeu_si256(p.cast(), x[0]);
+        _mm256_storeu_si256(p.add(32).cast(), x[1]);
+    }
+    #[inline(always)]
+    unsafe fn splat_bytes(p: *const i8) -> I {
+        [_mm256_set1_epi32(p.cast::<i32>().read_unaligned()); 2]
+    }
+    #[inline(always)]
+    unsafe fn splat_byte(x: u8) -> I {
+        [_mm256_set1_epi8(x as i8); 2]
+    }
+    #[inline(always)]
+    unsafe fn and(a: I, b: I) -> I {
+        [_mm256_and_si256(a[0], b[0]), _mm256_and_si256(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn or(a: I, b: I) -> I {
+        [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn shr(a: I, bits: usize) -> I {
+        let bits = _mm_cvtsi32_si128(bits as i32);
+        a.map(|a| _mm256_srl_epi16(a, bits))
+    }
+    #[inline(always)]
+    unsafe fn shl(a: I, bits: usize) -> I {
+        let bits = _mm_cvtsi32_si128(bits as i32);
+        a.map(|a| _mm256_sll_epi16(a, bits))
+    }
+    #[inline(always)]
+    unsafe fn dot(acc: I, u: I, q: I) -> I {
+        // 63 · 127 twice stays within 16 bits.
+        [
+            accumulate(acc[0], u[0], q[0]),
+            accumulate(acc[1], u[1], q[1]),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn dot8(acc: I, u: I, q: I) -> I {
+        // 255 · 127 twice would saturate: |w| · (sign(w)·q) with the signed byte w = u − 128 does not.
+        let signed = |i: usize| {
+            let w = _mm256_xor_si256(u[i], _mm256_set1_epi8(-128));
+            accumulate(acc[i], _mm256_abs_epi8(w), _mm256_sign_epi8(q[i], w))
+        };
+        [signed(0), signed(1)]
+    }
+}
