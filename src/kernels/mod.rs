@@ -6,7 +6,9 @@
 
 mod activations;
 mod float;
+mod memory;
 pub mod pool;
+mod quant;
 mod quantized;
 #[cfg(target_arch = "x86_64")]
 mod quantized_x86;
@@ -14,5 +16,10 @@ mod simd;
 
 pub use activations::Activations;
 pub use float::{FloatMatrix, Floats};
+pub use memory::{Arena, Bytes};
+pub use quant::PackedMatrix;
 pub use quantized::QuantizedMatrix;
 pub use simd::Simd;
+
+/// Rows of a matrix that are multiplied with all tokens at a time.
+pub(crate) const PANEL: usize = 32;

@@ -156,6 +156,28 @@ impl Lanes for Avx2 {
         _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32::<0b10_11_00_01>(x)))
     }
     #[inline(always)]
+    unsafe fn add_i(a: I, b: I) -> I {
+        [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn or_i(a: I, b: I) -> I {
+        [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])]
+    }
+    #[inline(always)]
+    unsafe fn and_i(a: I, mask: i32) -> I {
+        a.map(|a| _mm256_and_si256(a, _mm256_set1_epi32(mask)))
+    }
+    #[inline(always)]
+    unsafe fn shr_i(a: I, bits: usize) -> I {
+        let bits = _mm_cvtsi32_si128(bits as i32);
+        a.map(|a| _mm256_srl_epi32(a, bits))
+    }
+    #[inline(always)]
+    unsafe fn shl_i(a: I, bits: usize) -> I {
+        let bits = _mm_cvtsi32_si128(bits as i32);
+        a.map(|a| _mm256_sll_epi32(a, bits))
+    }
+    #[inline(always)]
     unsafe fn store_i8(p: *mut i8, x: I) {
         let narrow = |x: __m256i| {
             _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x))

@@ -119,6 +119,26 @@ impl Lanes for Avx512 {
         _mm512_reduce_add_epi32(x)
     }
     #[inline(always)]
+    unsafe fn add_i(a: __m512i, b: __m512i) -> __m512i {
+        _mm512_add_epi32(a, b)
+    }
+    #[inline(always)]
+    unsafe fn or_i(a: __m512i, b: __m512i) -> __m512i {
+        _mm512_or_si512(a, b)
+    }
+    #[inline(always)]
+    unsafe fn and_i(a: __m512i, mask: i32) -> __m512i {
+        _mm512_and_si512(a, _mm512_set1_epi32(mask))
+    }
+    #[inline(always)]
+    unsafe fn shr_i(a: __m512i, bits: usize) -> __m512i {
+        _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits as i32))
+    }
+    #[inline(always)]
+    unsafe fn shl_i(a: __m512i, bits: usize) -> __m512i {
+        _mm512_sll_epi32(a, _mm_cvtsi32_si128(bits as i32))
+    }
+    #[inline(always)]
     unsafe fn store_i8(p: *mut i8, x: __m512i) {
         _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(x));
     }

@@ -175,6 +175,13 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn exp2_less_one(x: Self::I) -> Self::F;
     unsafe fn splat_i(x: i32) -> Self::I;
     unsafe fn sum_i(x: Self::I) -> i32;
+    unsafe fn add_i(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn or_i(a: Self::I, b: Self::I) -> Self::I;
+    /// The bits of `mask` in every lane.
+    unsafe fn and_i(a: Self::I, mask: i32) -> Self::I;
+    /// Shifts every lane, zeros coming in.
+    unsafe fn shr_i(a: Self::I, bits: usize) -> Self::I;
+    unsafe fn shl_i(a: Self::I, bits: usize) -> Self::I;
     /// The low byte of each lane, which holds −128..=127.
     unsafe fn store_i8(p: *mut i8, x: Self::I);
 

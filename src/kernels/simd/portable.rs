@@ -132,6 +132,26 @@ impl Lanes for Portable {
         x.into_iter().fold(0, i32::wrapping_add)
     }
     #[inline(always)]
+    unsafe fn add_i(a: I, b: I) -> I {
+        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    unsafe fn or_i(a: I, b: I) -> I {
+        std::array::from_fn(|i| a[i] | b[i])
+    }
+    #[inline(always)]
+    unsafe fn and_i(a: I, mask: i32) -> I {
+        a.map(|a| a & mask)
+    }
+    #[inline(always)]
+    unsafe fn shr_i(a: I, bits: usize) -> I {
+        a.map(|a| ((a as u32) >> bits) as i32)
+    }
+    #[inline(always)]
+    unsafe fn shl_i(a: I, bits: usize) -> I {
+        a.map(|a| a << bits)
+    }
+    #[inline(always)]
     unsafe fn store_i8(p: *mut i8, x: I) {
         p.cast::<[i8; LANES]>().write_unaligned(x.map(|x| x as i8));
     }

@@ -1,0 +1,274 @@
+//! The kernels: sixteen rows at a time with one token, and 32 rows with a tile of tokens.
+
+use std::marker::PhantomData;
+
+use super::activations::{Tile, BLOCK, SUMS};
+use super::format::{Format, GROUP, QUADS};
+use crate::kernels::simd::{Kernel, Lanes};
+
+/// Groups of a panel.
+pub(super) const PAIR: usize = 2;
+/// Bytes that 32 columns of a panel unpack to.
+pub(super) const UNPACKED: usize = PAIR * QUADS * 64;
+/// Bytes asked for ahead of their use: what a core reads during one access to memory, and some more.
+const AHEAD: usize = 2048;
+const LINE: usize = 64;
+
+/// Groups of packed rows, one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Groups {
+    pub quants: *const u8,
+    pub heads: *const u8,
+    /// Bytes from one group to the next.
+    pub stride: usize,
+    /// Blocks of 32 columns.
+    pub blocks: usize,
+}
+
+/// `groups.len` groups with one token: `out` is `[groups, 16]`.
+pub(super) struct Dot<'a, F> {
+    pub groups: Groups,
+    pub tile: Tile,
+    pub out: &'a mut [[f32; GROUP]],
+    pub format: PhantomData<F>,
+}
+
+impl<F: Format> Kernel for Dot<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn eval<L: Lanes>(self) {
+        let Self { groups, tile, .. } = self;
+        for (group, out) in self.out.iter_mut().enumerate() {
+            let mut quants = groups.quants.add(group * groups.stride);
+            let mut head = groups.heads.add(group * groups.stride);
+            let mut total = L::splat(0.0);
+            let mut block = 0;
+            for _ in 0..groups.blocks / F::SUBS {
+                for sub in 0..F::SUBS {
+                    prefetch(quants.wrapping_add(AHEAD), F::QUANTS);
+                    let u = F::unpack::<L>(quants);
+                    let q = tile.q.add(block * BLOCK);
+                    let scale = L::splat(*tile.scales.add(block));
+                    let sums = tile.sums.add(block * SUMS);
+                    let scaled_sums = tile.scaled_sums.add(block * SUMS);
+                    if F::HALVES {
+                        for half in 0..2 {
+                            let acc = start::<F, L>(*sums.add(half));
+                            let acc = (0..QUADS / 2).fold(acc, |acc, j| {
+                                let j = half * QUADS / 2 + j;
+                                dot::<F, L>(acc, u[j], L::splat_bytes(q.add(4 * j)))
+                            });
+                            let weight = L::mul(F::scale::<L>(head, sub, half), scale);
+                            total = L::fma(L::to_float(acc), weight, total);
+                            if F::MIN {
+                                let sum = L::splat(*scaled_sums.add(half));
+                                total = L::fma(F::min::<L>(head, sub, half), sum, total);
+                            }
+                        }
+                    } else {
+                        // Two chains of sums hide the latency of one.
+                        let mut acc = [start::<F, L>(*sums.add(2)), L::splat_i(0)];
+                        for j in 0..QUADS {
+                            let x = L::splat_bytes(q.add(4 * j));
+                            acc[j % 2] = dot::<F, L>(acc[j % 2], u[j], x);
+                        }
+                        let acc = L::to_float(L::add_i(acc[0], acc[1]));
+                        let weight = L::mul(F::scale::<L>(head, sub, 0), scale);
+                        total = L::fma(acc, weight, total);
+                        if F::MIN {
+                            let sum = L::splat(*scaled_sums.add(2));
+                            total = L::fma(F::min::<L>(head, sub, 0), sum, total);
+                        }
+                    }
+                    quants = quants.add(F::QUANTS);
+                    block += 1;
+                }
+                head = head.add(F::HEAD);
+            }
+            L::store(out.as_mut_ptr(), total);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn prefetch(p: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..bytes / LINE {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(line * LINE).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (p, bytes, LINE);
+}
+
+/// What the sum of a block begins with: `−2^shift · Σ q`, given `−Σ q`.
+#[inline(always)]
+unsafe fn start<F: Format, L: Lanes>(negative_sum: i32) -> L::I {
+    match F::MIN || (F::EIGHT && L::CENTRED) {
+        true => L::splat_i(0),
+        false => L::splat_i(negative_sum << F::SHIFT),
+    }
+}
+
+#[inline(always)]
+unsafe fn dot<F: Format, L: Lanes>(acc: L::I, u: L::B, q: L::B) -> L::I {
+    match F::EIGHT {
+        true => L::dot8(acc, u, q),
+        false => L::dot(acc, u, q),
+    }
+}
+
+/// A panel: two groups unpacked, so that the tiles of tokens share the work.
+pub(super) struct Panel {
+    /// `[blocks, 8, groups, 64]`.
+    pub u: Vec<u8>,
+    /// `[blocks, scales a block, groups, 16]`.
+    pub scales: Vec<f32>,
+    /// The same, where the format has minima.
+    pub mins: Vec<f32>,
+}
+
+/// Unpacks up to two groups.
+pub(super) struct Unpack<'a, F> {
+    pub groups: Groups,
+    /// 1 or 2.
+    pub count: usize,
+    pub panel: &'a mut Panel,
+    pub format: PhantomData<F>,
+}
+
+impl<F: Format> Kernel for Unpack<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn eval<L: Lanes>(self) {
+        let Self { groups, panel, .. } = self;
+        let halves = 1 + usize::from(F::HALVES);
+        panel.u.resize(groups.blocks * UNPACKED, 0);
+        let scales = groups.blocks * halves * PAIR * GROUP;
+        panel.scales.resize(scales, 0.0);
+        if F::MIN {
+            panel.mins.resize(scales, 0.0);
+        }
+        for group in 0..self.count {
+            let mut quants = groups.quants.add(group * groups.stride);
+            let mut head = groups.heads.add(group * groups.stride);
+            let mut block = 0;
+            for _ in 0..groups.blocks / F::SUBS {
+                for sub in 0..F::SUBS {
+                    let u = F::unpack::<L>(quants);
+                    let to = panel.u.as_mut_ptr().add(block * UNPACKED + group * 64);
+                    for (j, u) in u.into_iter().enumerate() {
+                        L::store_bytes(to.add(j * PAIR * 64), u);
+                    }
+                    for half in 0..halves {
+                        let at = ((block * halves + half) * PAIR + group) * GROUP;
+                        let scale = F::scale::<L>(head, sub, half);
+                        L::store(panel.scales.as_mut_ptr().add(at), scale);
+                        if F::MIN {
+                            let min = F::min::<L>(head, sub, half);
+                            L::store(panel.mins.as_mut_ptr().add(at), min);
+                        }
+                    }
+                    quants = quants.add(F::QUANTS);
+                    block += 1;
+                }
+                head = head.add(F::HEAD);
+            }
+        }
+    }
+}
+
+/// A panel with one tile of `T` tokens; `out` is `[T, 32]`.
+pub(super) struct TileProduct<'a, F, const T: usize> {
+    pub panel: &'a Panel,
+    pub blocks: usize,
+    pub tile: Tile,
+    pub out: &'a mut [f32],
+    pub format: PhantomData<F>,
+}
+
+impl<F: Format, const T: usize> Kernel for TileProduct<'_, F, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn eval<L: Lanes>(mut self) {
+        debug_assert!(self.out.len() >= T * PAIR * GROUP);
+        if L::ACCUMULATORS >= 2 * PAIR * T {
+            self.part::<L, PAIR, T>(0, 0);
+        } else {
+            for group in 0..PAIR {
+                for token in (0..T).step_by(2) {
+                    self.part::<L, 1, 2>(group, token);
+                }
+            }
+        }
+    }
+}
+
+impl<F: Format, const T: usize> TileProduct<'_, F, T> {
+    /// `R` groups from `group` on with `S` tokens from `token` on.
+    #[inline(always)]
+    unsafe fn part<L: Lanes, const R: usize, const S: usize>(
+        &mut self,
+        group: usize,
+        token: usize,
+    ) {
+        let halves = 1 + usize::from(F::HALVES);
+        let mut u = self.panel.u.as_ptr().add(group * 64);
+        let mut weight_scales = self.panel.scales.as_ptr().add(group * GROUP);
+        let mut mins = self.panel.mins.as_ptr().add(group * GROUP);
+        let mut q = self.tile.q.add(token * BLOCK);
+        let mut scales = self.tile.scales.add(token);
+        let mut sums = self.tile.sums.add(token);
+        let mut scaled_sums = self.tile.scaled_sums.add(token);
+        let mut totals = [[L::splat(0.0); S]; R];
+        for _ in 0..self.blocks {
+            for half in 0..halves {
+                let which = if F::HALVES { half } else { 2 };
+                let starts: [L::I; S] =
+                    std::array::from_fn(|t| start::<F, L>(*sums.add(which * T + t)));
+                let mut acc = [starts; R];
+                for j in 0..QUADS / halves {
+                    let j = half * (QUADS / 2) + j;
+                    let weights: [L::B; R] =
+                        std::array::from_fn(|r| L::load_bytes(u.add((j * PAIR + r) * 64)));
+                    for t in 0..S {
+                        let x = L::splat_bytes(q.add(t * BLOCK + 4 * j));
+                        for r in 0..R {
+                            acc[r][t] = dot::<F, L>(acc[r][t], weights[r], x);
+                        }
+                    }
+                }
+                for r in 0..R {
+                    let weight = L::load(weight_scales.add(r * GROUP));
+                    for t in 0..S {
+                        let scale = L::mul(weight, L::splat(*scales.add(t)));
+                        totals[r][t] = L::fma(L::to_float(acc[r][t]), scale, totals[r][t]);
+                    }
+                    if F::MIN {
+                        let min = L::load(mins.add(r * GROUP));
+                        for t in 0..S {
+                            let sum = L::splat(*scaled_sums.add(which * T + t));
+                            totals[r][t] = L::fma(min, sum, totals[r][t]);
+                        }
+                    }
+                }
+                weight_scales = weight_scales.add(PAIR * GROUP);
+                mins = mins.wrapping_add(PAIR * GROUP);
+            }
+            u = u.add(UNPACKED);
+            q = q.add(T * BLOCK);
+            scales = scales.add(T);
+            sums = sums.add(SUMS * T);
+            scaled_sums = scaled_sums.add(SUMS * T);
+        }
+        for (r, totals) in totals.iter().enumerate() {
+            for (t, total) in totals.iter().enumerate() {
+                let at = (token + t) * PAIR * GROUP + (group + r) * GROUP;
+                L::store(self.out.as_mut_ptr().add(at), *total);
+            }
+        }
+    }
+}
