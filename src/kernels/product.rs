@@ -1,0 +1,315 @@
+//! Products of a layer: several matrices with the same activations at once, and what follows them.
+//!
+//! One call is one piece of work for the pool. With one token a task is a run of rows of a matrix, read once at the
+//! speed of memory; with many it is a panel of 32 rows, which meets all tokens while it is in the core's own cache.
+
+use std::cell::RefCell;
+
+use super::float::{FloatScratch, FloatTiles, Unit};
+use super::pool::{self, Parts};
+use super::quant::Activations;
+use super::simd::{silu, Kernel, Lanes, Simd, LANES};
+use super::{Matrix, PackedMatrix, PANEL};
+
+/// Bytes of weights that make a task worth its hand-over.
+const TASK_BYTES: usize = 64 << 10;
+
+/// One product `x · Wᵀ + b`.
+pub struct Product<'a> {
+    pub matrix: &'a Matrix,
+    /// `[rows]`.
+    pub bias: Option<&'a [f32]>,
+    /// `[tokens, rows]`.
+    pub out: &'a mut [f32],
+    /// Added to what `out` holds, instead of replacing it.
+    pub add: bool,
+}
+
+/// The activations of a call in the forms that its matrices want; memory is kept from call to call.
+#[derive(Default)]
+pub struct Inputs {
+    blocks: Activations,
+    floats: FloatTiles,
+    pairs: FloatTiles,
+}
+
+/// Results of a task before they are put in place.
+#[derive(Default)]
+struct Scratch {
+    panels: [Vec<f32>; 2],
+    float: FloatScratch,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Inputs {
+    /// Brings `x`, `[tokens, width]`, into the forms that `matrices` take.
+    fn prepare<'m>(
+        &mut self,
+        simd: Simd,
+        x: &[f32],
+        width: usize,
+        matrices: impl Iterator<Item = &'m Matrix>,
+    ) {
+        let tokens = x.len() / width;
+        let (mut blocks, mut floats, mut pairs) = (false, false, false);
+        for matrix in matrices {
+            assert_eq!(matrix.width(), width, "matrices that share activations");
+            match matrix {
+                Matrix::Packed(_) => blocks = true,
+                Matrix::Float(data) => match data.view().unit() {
+                    Unit::F32 => floats = true,
+                    Unit::Pairs => pairs = true,
+                },
+            }
+        }
+        if blocks {
+            self.blocks.quantize(simd, x, width);
+        }
+        if floats && tokens > 1 {
+            self.floats.pack(simd, Unit::F32, x, width);
+        }
+        if pairs && tokens > 1 {
+            self.pairs.pack(simd, Unit::Pairs, x, width);
+        }
+    }
+
+    /// Rows `first ..` of `matrix` with the one token.
+    fn dot(&self, matrix: &Matrix, x: &[f32], first: usize, out: &mut [f32]) {
+        match matrix {
+            Matrix::Packed(matrix) => matrix.dot(&self.blocks, first, out),
+            Matrix::Float(data) => data.view().dot(x, first, out),
+        }
+    }
+
+    /// Rows `first .. first + n` of `matrix` with all tokens, into `panel`, `[tokens, 32]`, which grows as needed.
+    fn panel(
+        &self,
+        matrix: &Matrix,
+        tokens: usize,
+        (first, n): (usize, usize),
+        panel: &mut Vec<f32>,
+        scratch: &mut FloatScratch,
+    ) {
+        let len = match matrix {
+            Matrix::Packed(_) => PackedMatrix::panel_len(&self.blocks),
+            Matrix::Float(_) => tokens * PANEL,
+        };
+        if panel.len() < len {
+            panel.resize(len, 0.0);
+        }
+        match matrix {
+            Matrix::Packed(matrix) => matrix.panel(&self.blocks, first, panel),
+            Matrix::Float(data) => {
+                let matrix = data.view();
+                let x = match matrix.unit() {
+                    Unit::F32 => &self.floats,
+                    Unit::Pairs => &self.pairs,
+                };
+                matrix.panel(x, first, n, panel, scratch);
+            }
+        }
+    }
+}
+
+/// Computes all `products` of the same `x`, `[tokens, width]`.
+///
+/// # Panics
+/// Shapes that do not fit each other.
+pub fn multiply(simd: Simd, x: &[f32], products: &mut [Product], inputs: &mut Inputs) {
+    let Some(width) = products.first().map(|p| p.matrix.width()) else {
+        return;
+    };
+    assert!(x.len().is_multiple_of(width), "activations in whole rows");
+    let tokens = x.len() / width;
+    inputs.prepare(simd, x, width, products.iter().map(|p| p.matrix));
+    let inputs = &*inputs;
+    let jobs: Vec<Job> = products
+        .iter_mut()
+        .map(|p| Job::new(p, tokens))
+        .collect();
+    let tasks = jobs.iter().map(|job| job.tasks).sum();
+    pool::run(tasks, |mut task| {
+        for job in &jobs {
+            if task < job.tasks {
+                return job.run(inputs, x, tokens, task);
+            }
+            task -= job.tasks;
+        }
+    });
+}
+
+/// A product while it is computed.
+struct Job<'a> {
+    matrix: &'a Matrix,
+    bias: Option<&'a [f32]>,
+    add: bool,
+    out: Parts<f32>,
+    step: usize,
+    tasks: usize,
+}
+
+impl<'a> Job<'a> {
+    fn new(product: &'a mut Product<'_>, tokens: usize) -> Self {
+        let rows = product.matrix.rows();
+        assert_eq!(product.out.len(), tokens * rows, "a result of that shape");
+        assert!(
+            product.bias.is_none_or(|bias| bias.len() == rows),
+            "a bias a row"
+        );
+        let step = match tokens {
+            0 | 1 => rows_a_task(product.matrix),
+            _ => PANEL,
+        };
+        Self {
+            matrix: product.matrix,
+            bias: product.bias,
+            add: product.add,
+            out: Parts::new(product.out),
+            step,
+            tasks: rows.div_ceil(step) * tokens.min(1),
+        }
+    }
+
+    fn run(&self, inputs: &Inputs, x: &[f32], tokens: usize, task: usize) {
+        let rows = self.matrix.rows();
+        let first = task * self.step;
+        let n = self.step.min(rows - first);
+        let bias = self.bias.map(|bias| &bias[first..first + n]);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let [panel, _] = &mut scratch.panels;
+            if tokens == 1 {
+                // SAFETY: each task has its own rows, which are columns of the one result.
+                let out = unsafe { self.out.part(first, n) };
+                if !self.add {
+                    inputs.dot(self.matrix, x, first, out);
+                    return add_to(out, bias);
+                }
+                panel.resize(panel.len().max(n), 0.0);
+                inputs.dot(self.matrix, x, first, &mut panel[..n]);
+                add_to(out, Some(&panel[..n]));
+                return add_to(out, bias);
+            }
+            inputs.panel(self.matrix, tokens, (first, n), panel, &mut scratch.float);
+            for (token, sums) in panel.chunks_exact(PANEL).take(tokens).enumerate() {
+                // SAFETY: as above, in each row of the result.
+                let out = unsafe { self.out.part(token * rows + first, n) };
+                match self.add {
+                    false => out.copy_from_slice(&sums[..n]),
+                    true => add_to(out, Some(&sums[..n])),
+                }
+                add_to(out, bias);
+            }
+        });
+    }
+}
+
+/// Rows of a one-token task: whole panels of some [`TASK_BYTES`].
+fn rows_a_task(matrix: &Matrix) -> usize {
+    let row = (matrix.size() / matrix.rows().max(1)).max(1);
+    (TASK_BYTES / row).next_multiple_of(PANEL).max(PANEL)
+}
+
+fn add_to(out: &mut [f32], terms: Option<&[f32]>) {
+    for (out, term) in out.iter_mut().zip(terms.unwrap_or_default()) {
+        *out += term;
+    }
+}
+
+/// A linear layer without its input: matrix and bias.
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    pub matrix: &'a Matrix,
+    /// `[rows]`.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// `silu(x · Gᵀ + g) ⊙ (x · Uᵀ + u)` of the same `x`, `[tokens, width]`, into `out`, `[tokens, rows]`.
+///
+/// # Panics
+/// Shapes that do not fit each other.
+pub fn swiglu(
+    simd: Simd,
+    x: &[f32],
+    gate: Weights,
+    up: Weights,
+    out: &mut [f32],
+    inputs: &mut Inputs,
+) {
+    let (rows, width) = (gate.matrix.rows(), gate.matrix.width());
+    assert!(
+        x.len().is_multiple_of(width)
+            && up.matrix.rows() == rows
+            && out.len() == x.len() / width * rows,
+        "gate and up of one shape"
+    );
+    let tokens = x.len() / width;
+    if tokens == 0 {
+        return;
+    }
+    inputs.prepare(simd, x, width, [gate.matrix, up.matrix].into_iter());
+    let inputs = &*inputs;
+    let out = Parts::new(out);
+    let step = match tokens {
+        1 => rows_a_task(gate.matrix),
+        _ => PANEL,
+    };
+    pool::run(rows.div_ceil(step), |task| {
+        let first = task * step;
+        let n = step.min(rows - first);
+        SCRATCH.with_borrow_mut(|scratch| {
+            let [gates, ups] = &mut scratch.panels;
+            for (weights, panel) in [(gate, &mut *gates), (up, &mut *ups)] {
+                if tokens == 1 {
+                    panel.resize(panel.len().max(n), 0.0);
+                    inputs.dot(weights.matrix, x, first, &mut panel[..n]);
+                } else {
+                    inputs.panel(weights.matrix, tokens, (first, n), panel, &mut scratch.float);
+                }
+                let bias = weights.bias.map(|bias| &bias[first..first + n]);
+                if bias.is_some() {
+                    for row in panel.chunks_mut(if tokens == 1 { n } else { PANEL }).take(tokens) {
+                        add_to(&mut row[..n], bias);
+                    }
+                }
+            }
+            for token in 0..tokens {
+                // SAFETY: each task has its own columns of the result.
+                let out = unsafe { out.part(token * rows + first, n) };
+                let at = token * PANEL;
+                simd.run(Gated {
+                    gate: &gates[at..at + n],
+                    up: &ups[at..at + n],
+                    out,
+                });
+            }
+        });
+    });
+}
+
+/// `silu(gate) ⊙ up`.
+struct Gated<'a> {
+    gate: &'a [f32],
+    up: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Gated<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn eval<L: Lanes>(self) {
+        let whole = self.out.len() / LANES * LANES;
+        for i in (0..whole).step_by(LANES) {
+            let gate = silu::<L>(L::load(self.gate.as_ptr().add(i)));
+            let up = L::load(self.up.as_ptr().add(i));
+            L::store(self.out.as_mut_ptr().add(i), L::mul(gate, up));
+        }
+        for i in whole..self.out.len() {
+            let gate = self.gate[i];
+            self.out[i] = gate / (1.0 + (-gate).exp()) * self.up[i];
+        }
+    }
+}
