@@ -232,15 +232,9 @@ mod tests {
         assert_eq!(counts.body_parameters, BODY);
         assert_eq!(BODY, 357_826_560);
         assert_eq!(counts.head_parameters, HEAD);
-        assert_eq!(
-            (counts.body_bytes, counts.head_bytes),
-            (4 * BODY, 4 * HEAD)
-        );
+        assert_eq!((counts.body_bytes, counts.head_bytes), (4 * BODY, 4 * HEAD));
         // Norms (49 of 896) and biases (1152 a layer) beside the matrices; the head is the embedding.
-        assert_eq!(
-            counts.held_bytes,
-            4 * (BODY + HEAD + 49 * 896 + 24 * 1152)
-        );
+        assert_eq!(counts.held_bytes, 4 * (BODY + HEAD + 49 * 896 + 24 * 1152));
         assert_eq!(counts.held_bytes, 4 * 494_032_768);
         assert_eq!(counts.row_bytes, 4 * 896);
         assert_eq!(counts.cache_bytes_per_token, 24 * 2 * 2 * 64 * 2);
@@ -253,10 +247,7 @@ mod tests {
         };
         let decode = counts.work(&test(0, 1, 0));
         let cache = counts.cache_bytes_per_token as f64;
-        assert_eq!(
-            decode.bytes,
-            (4 * (BODY + HEAD) + 4 * 896) as f64 + cache
-        );
+        assert_eq!(decode.bytes, (4 * (BODY + HEAD) + 4 * 896) as f64 + cache);
         let deep = counts.work(&test(0, 2, 4096));
         assert_eq!(
             deep.bytes,

@@ -115,7 +115,11 @@ impl Gate {
                 (Bound::Value(_), _) => (now, format!("{} {unit}", short(now))),
                 (Bound::Change(_), Some(then)) if then != 0.0 => {
                     let percent = (now / then - 1.0) * 100.0;
-                    let said = format!("{percent:+.1} % ({} after {} {unit})", short(now), short(then));
+                    let said = format!(
+                        "{percent:+.1} % ({} after {} {unit})",
+                        short(now),
+                        short(then)
+                    );
                     (percent, said)
                 }
                 (Bound::Change(_), _) => continue,
@@ -244,7 +248,10 @@ mod tests {
     fn a_value_is_absolute() {
         let rows = [decode(Some(19.0)), decode(Some(18.0)), decode(Some(21.0))];
         let said = gate("decode<20").failure(&rows, &[]).unwrap();
-        assert!(said.contains("19.0 tokens/s") && said.ends_with("and 1 more"), "{said}");
+        assert!(
+            said.contains("19.0 tokens/s") && said.ends_with("and 1 more"),
+            "{said}"
+        );
         assert_eq!(gate("decode<10").failure(&rows, &[]), None);
     }
 

@@ -79,6 +79,9 @@ impl<'a> Run<'a> {
             cell.row.model_type = format!("{} {billions:.2}B {weights}", architecture.model_type);
             cell.row.weights = weights.clone();
         }
+        for note in loader.notes() {
+            watch.note(&note);
+        }
         check_widths(&loader, subject.options.quant)?;
         drop(loader);
         let ids = self.text_ids(&config)?;
@@ -102,7 +105,10 @@ impl<'a> Run<'a> {
         }
         if !ids.is_empty() && !watch.interrupted() {
             match self.quality(model.as_mut(), &ids, &config) {
-                Ok(quality) => self.cells.iter_mut().for_each(|cell| cell.fill_quality(&quality)),
+                Ok(quality) => self
+                    .cells
+                    .iter_mut()
+                    .for_each(|cell| cell.fill_quality(&quality)),
                 Err(error) => {
                     let reason = format!("quality: {error}");
                     self.cells.iter_mut().for_each(|cell| {
@@ -154,7 +160,13 @@ impl<'a> Run<'a> {
             // Every row has its own reason already.
             None => Err(BenchError::Context {
                 test: "every test".into(),
-                needed: self.request.tests.iter().map(Test::needed).min().unwrap_or(0),
+                needed: self
+                    .request
+                    .tests
+                    .iter()
+                    .map(Test::needed)
+                    .min()
+                    .unwrap_or(0),
                 limit,
             }),
         }

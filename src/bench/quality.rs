@@ -51,7 +51,7 @@ pub fn score(
             return Err(BenchError::Interrupted);
         }
         let end = (start + CHUNK).min(last);
-        let mut rows = |model: &mut dyn LanguageModel| {
+        let rows = |model: &mut dyn LanguageModel| {
             let logits = threads::use_threads(n_threads, || model.forward_all(&ids[start..end]))??;
             to_rows(&logits)
         };
@@ -77,9 +77,8 @@ pub fn score(
     if let Some(reference) = reference {
         reference.truncate(0);
     }
-    let of = |figure: fn(&Position) -> f64| {
-        mean(&positions.iter().map(figure).collect::<Vec<f64>>())
-    };
+    let of =
+        |figure: fn(&Position) -> f64| mean(&positions.iter().map(figure).collect::<Vec<f64>>());
     Ok(Quality {
         tokens: ids.len(),
         nll_mean: of(|position| position.nll),

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::compare::Ratios;
-use super::BenchError;
+use super::{BenchError, Test};
+use crate::text::clock;
 
 /// A combination of model, numbers, device, threads and test with what was measured. Field names are llama-bench's where
 /// it has one; what was not measured is None. Times are in the unit of their name, speeds in tokens per second.
@@ -72,6 +73,30 @@ pub struct Row {
 }
 
 impl Row {
+    /// What is known of a combination before its model is opened: names as typed.
+    pub fn new(
+        model: &str,
+        device: &str,
+        numbers: (&str, &str),
+        threads: usize,
+        test: &Test,
+    ) -> Self {
+        let (dtype, quant) = numbers;
+        Self {
+            model: model.to_string(),
+            device: device.to_string(),
+            dtype: dtype.to_string(),
+            quant: quant.to_string(),
+            n_threads: threads,
+            n_prompt: test.n_prompt,
+            n_gen: test.n_gen,
+            n_depth: test.n_depth,
+            test: test.to_string(),
+            test_time: clock::now().format("%FT%TZ"),
+            ..Self::default()
+        }
+    }
+
     /// What must be equal for two rows to be compared.
     pub fn key(&self) -> (&str, &str, &str, &str, usize, &str) {
         (

@@ -97,7 +97,10 @@ mod tests {
             (4.0, 2.0, 8.0)
         );
         assert_eq!(summary.avg_ns, 2_333_333_333);
-        assert_eq!(summary.samples_ns, [2_000_000_000, 1_000_000_000, 4_000_000_000]);
+        assert_eq!(
+            summary.samples_ns,
+            [2_000_000_000, 1_000_000_000, 4_000_000_000]
+        );
         assert_eq!(Summary::of(8, &[]), None);
     }
 

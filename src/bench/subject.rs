@@ -1,7 +1,6 @@
 //! What is measured, and who waits for it.
 
 use crate::models::{self, LanguageModel};
-use crate::text::clock;
 use crate::weights::{Checkpoint, LoadOptions, Loader};
 
 use super::{BenchError, Row, Test};
@@ -51,21 +50,17 @@ impl Subject<'_> {
     /// The part of a row that is known before anything is loaded.
     pub fn row(&self, threads: usize, test: &Test) -> Row {
         Row {
-            model: self.name.clone(),
             model_filename: self.checkpoint.path().display().to_string(),
             model_n_params: self.checkpoint.parameters(),
-            device: self.device.clone(),
-            dtype: self.dtype.clone(),
-            quant: self.quant.clone(),
-            n_threads: threads,
             type_k: CACHE_TYPE.0.into(),
             type_v: CACHE_TYPE.0.into(),
-            n_prompt: test.n_prompt,
-            n_gen: test.n_gen,
-            n_depth: test.n_depth,
-            test: test.to_string(),
-            test_time: clock::now().format("%FT%TZ"),
-            ..Row::default()
+            ..Row::new(
+                &self.name,
+                &self.device,
+                (&self.dtype, &self.quant),
+                threads,
+                test,
+            )
         }
     }
 

@@ -130,12 +130,7 @@ pub fn checkpoint(alias: &str, format: Format) -> Result<Checkpoint, WeightsErro
                 names().join(", ")
             ),
         })?;
-    Checkpoint::synthetic(
-        &label(sizes.alias),
-        sizes.config(),
-        sizes.tensors(),
-        format,
-    )
+    Checkpoint::synthetic(&label(sizes.alias), sizes.config(), sizes.tensors(), format)
 }
 
 /// What stands for a file name.

@@ -8,11 +8,11 @@ use candle_core::{DType, Device, Tensor};
 
 use super::checkpoint::{Checkpoint, Header, Located};
 use super::convert::Source;
-use super::seeded::Seeded;
 use super::error::{WeightsError, REMEDY};
 use super::format::{Format, TensorInfo};
 use super::map::MappedFile;
 use super::options::LoadOptions;
+use super::seeded::Seeded;
 use super::{blocks, names, notes};
 
 /// A matrix ready for a linear layer, `[out, in]`.
@@ -268,7 +268,10 @@ impl<'a> Found<'a> {
         let info = &self.tensor.entry.info;
         let numbers = info.shape.iter().product();
         if self.seeded {
-            return Ok(Source::seeded(Seeded::new(&info.name, &info.shape), numbers));
+            return Ok(Source::seeded(
+                Seeded::new(&info.name, &info.shape),
+                numbers,
+            ));
         }
         let bytes = self.file.bytes().get(self.range()).unwrap_or(&[]);
         Ok(Source::new(info.format, bytes, numbers)?)

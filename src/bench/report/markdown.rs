@@ -29,10 +29,13 @@ const COLUMNS: &[Column] = &[
     }),
     ("limit t/s", true, |row| row.limit_ts.map(speed)),
     ("of limit", true, |row| {
-        row.limit_share.map(|share| format!("{:.0} %", share * 100.0))
+        row.limit_share
+            .map(|share| format!("{:.0} %", share * 100.0))
     }),
     ("t/s ratio", true, |row| row.ratios.ratio_ts.map(ratio)),
-    ("load ms", true, |row| row.load_ms.map(|ms| format!("{ms:.0}"))),
+    ("load ms", true, |row| {
+        row.load_ms.map(|ms| format!("{ms:.0}"))
+    }),
     ("load ratio", true, |row| row.ratios.ratio_load.map(ratio)),
     ("first token ms", true, |row| {
         row.ttft_ms.map(|ms| format!("{ms:.0}"))
@@ -44,7 +47,9 @@ const COLUMNS: &[Column] = &[
     ("memory ratio", true, |row| {
         row.ratios.ratio_memory.map(ratio)
     }),
-    ("nll", true, |row| row.nll_mean.map(|nll| format!("{nll:.4}"))),
+    ("nll", true, |row| {
+        row.nll_mean.map(|nll| format!("{nll:.4}"))
+    }),
     ("KL to f32", true, |row| {
         row.kl_mean.map(|kl| format!("{kl:.5}"))
     }),
@@ -79,7 +84,10 @@ impl Export for Markdown {
                 widest.max(title.chars().count()).max(3)
             })
             .collect();
-        let titles: Vec<String> = columns.iter().map(|(title, ..)| title.to_string()).collect();
+        let titles: Vec<String> = columns
+            .iter()
+            .map(|(title, ..)| title.to_string())
+            .collect();
         write_line(&columns, &widths, &titles, out)?;
         let rule: Vec<String> = columns
             .iter()
