@@ -5,6 +5,7 @@ use std::io::Write;
 use candle_core::Device;
 use serde::Serialize;
 
+use crate::bench;
 use crate::hub;
 
 use super::exit::{self, CliError};
@@ -271,17 +272,9 @@ fn cpu_model() -> Option<String> {
     proc_value("/proc/cpuinfo", "model name")
 }
 
-fn kib(text: &str) -> Option<u64> {
-    text.split_whitespace()
-        .next()?
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
-}
-
 /// The most memory that this process has held, in bytes; None where the system does not say.
 pub fn peak_memory_bytes() -> Option<u64> {
-    kib(&proc_value("/proc/self/status", "VmHWM")?)
+    bench::memory::peak()
 }
 
 #[cfg(test)]
@@ -311,8 +304,6 @@ mod tests {
     fn linux_tells_memory() {
         assert!(peak_memory_bytes().unwrap() > 0);
         assert!(hub::total_memory().unwrap() > peak_memory_bytes().unwrap() / 1024);
-        assert_eq!(kib("  12 kB"), Some(12288));
-        assert_eq!(kib("many"), None);
     }
 
     #[test]

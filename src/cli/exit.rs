@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::bench::BenchError;
 use crate::generate::GenerateError;
 use crate::hub::HubError;
 use crate::models::ModelError;
@@ -70,6 +71,9 @@ fn cause_code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<WeightsError>() {
         return Some(weights_code(error));
     }
+    if let Some(error) = cause.downcast_ref::<BenchError>() {
+        return Some(bench_code(error));
+    }
     if let Some(error) = cause.downcast_ref::<TextError>() {
         return Some(text_code(error));
     }
@@ -127,6 +131,21 @@ fn weights_code(error: &WeightsError) -> u8 {
         WeightsError::Unsupported { .. } => FAILED,
         WeightsError::Io { source, .. } => file_code(source),
         WeightsError::Compute(_) => FAILED,
+    }
+}
+
+fn bench_code(error: &BenchError) -> u8 {
+    match error {
+        BenchError::Context { .. } | BenchError::Memory { .. } | BenchError::Buffer { .. } => {
+            TOO_LARGE
+        }
+        BenchError::Width { .. } | BenchError::Threads { .. } => FAILED,
+        BenchError::ShortText { .. } => USAGE,
+        BenchError::Model(error) => model_code(error),
+        BenchError::Weights(error) => weights_code(error),
+        BenchError::Text(error) => text_code(error),
+        BenchError::Generate(error) => generate_code(error),
+        BenchError::Interrupted => INTERRUPTED,
     }
 }
 
@@ -293,6 +312,14 @@ mod tests {
             code_of(TextError::NoTemplate { file: "x".into() }),
             USAGE,
             "the remedy is another flag"
+        );
+        assert_eq!(
+            code_of(BenchError::Context {
+                test: "pp9".into(),
+                needed: 9,
+                limit: 8
+            }),
+            5
         );
         assert_eq!(code_of(anyhow::anyhow!("anything")), 1);
     }

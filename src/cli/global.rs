@@ -1,5 +1,6 @@
 //! The flags that every subcommand takes, as typed.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -109,6 +110,18 @@ pub enum DeviceChoice {
     /// The ordinal of the GPU.
     Cuda(usize),
     Metal,
+}
+
+impl fmt::Display for DeviceChoice {
+    /// As `--device` spells it.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
+            Self::Metal => f.write_str("metal"),
+        }
+    }
 }
 
 impl FromStr for DeviceChoice {

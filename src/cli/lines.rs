@@ -102,13 +102,18 @@ fn remember(editor: &mut Editor<(), FileHistory>, history: Option<&Path>, line: 
     }
 }
 
-/// `crane/history` in the XDG state folder, or where the system keeps such files.
+/// Where lines are remembered.
 fn history_file() -> anyhow::Result<PathBuf> {
+    Ok(state_folder()?.join("history"))
+}
+
+/// `crane` in the XDG state folder, or where the system keeps such files.
+pub(super) fn state_folder() -> anyhow::Result<PathBuf> {
     let folders = ProjectDirs::from("", "", "crane").context("there is no home folder")?;
     let folder = folders
         .state_dir()
         .unwrap_or_else(|| folders.data_local_dir());
-    Ok(folder.join("history"))
+    Ok(folder.to_path_buf())
 }
 
 /// Makes the file, and its folder, readable by its owner alone: people type secrets.

@@ -5,6 +5,7 @@
 //! one `out` it is handed and everything else to stderr, and returns an error whose exit code
 //! [`exit::code`] knows.
 
+pub mod bench;
 pub mod chat;
 pub mod completions;
 pub mod conversation;
@@ -82,6 +83,8 @@ pub enum Command {
     Chat(chat::ChatArgs),
     /// Score a text: negative log-likelihood and perplexity
     Score(score::ScoreArgs),
+    /// Measure speed, beside the machine's own limit
+    Bench(bench::BenchArgs),
     /// Say what this binary can compute on, and why not on the rest
     Devices,
     /// Print a shell's completion script
@@ -158,7 +161,10 @@ fn run_command_line() -> u8 {
     let color = cli.global.color;
     let result =
         Settings::resolve(&cli.global, &|name| std::env::var(name).ok()).and_then(|settings| {
-            threads::configure(settings.threads)?;
+            threads::configure(match &cli.command {
+                Command::Bench(args) => args.most_threads(settings.threads),
+                _ => settings.threads,
+            })?;
             interrupt::install()?;
             let mut out = BufWriter::new(output::Stdout::lock());
             let result = dispatch(cli.command, &settings, &mut out);
@@ -185,6 +191,7 @@ fn dispatch(command: Command, settings: &Settings, out: &mut dyn Write) -> anyho
         Command::Run(args) => run::run(&args, settings, out),
         Command::Chat(args) => chat::run(&args, settings, out),
         Command::Score(args) => score::run(&args, settings, out),
+        Command::Bench(args) => bench::run(&args, settings, out),
         Command::Devices => devices::run(settings, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man => completions::man(out),

@@ -135,7 +135,7 @@ pub fn row(model: &str) -> Result<Option<&'static Row>, HubError> {
 }
 
 /// A model that crane has no code for yet is refused before gigabytes of it are fetched.
-fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
+pub(super) fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
     match row(model)? {
         Some(row) if row.task != Task::Text => Err(ModelError::TaskNotBuilt {
             model: model.to_string(),

@@ -6,6 +6,7 @@
 
 mod activations;
 mod float;
+pub mod limits;
 mod memory;
 pub mod pool;
 mod quant;

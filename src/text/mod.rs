@@ -16,6 +16,7 @@ mod tokenizer;
 
 pub use detokenize::StreamDecoder;
 pub use gguf::GgufVocab;
+pub(crate) use template::clock;
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;
 

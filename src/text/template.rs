@@ -17,7 +17,7 @@ use super::special::Specials;
 use super::{huggingface, Message, TextError};
 use crate::weights::{Checkpoint, Header, Metadata};
 
-mod clock;
+pub(crate) mod clock;
 mod json;
 mod values;
 

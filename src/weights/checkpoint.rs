@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::WeightsError;
-use super::format::{Entry, TensorInfo};
+use super::format::{Entry, Format, TensorInfo};
 use super::map::MappedFile;
 use super::metadata::Metadata;
 use super::{folder, gguf, names, shards};
@@ -25,6 +25,8 @@ pub struct Checkpoint {
     files: Vec<Arc<MappedFile>>,
     tensors: Vec<Located>,
     index: HashMap<String, usize>,
+    /// The tensors lie in no file: their numbers are made when they are asked for.
+    seeded: bool,
 }
 
 /// A tensor, and the number of its file in [`Checkpoint::files`].
@@ -63,6 +65,55 @@ impl Checkpoint {
             ));
         }
         Self::open_gguf(path, path)
+    }
+
+    /// A model of `config` (a config.json) with `tensors` (Hugging Face's names, shapes) stored as `format`, whose
+    /// numbers are made of a seed when a [`super::Loader`] asks for them: nothing is read and nothing is held. `label`
+    /// stands where errors name a file.
+    ///
+    /// # Errors
+    /// A name that comes twice, a `format` that is not a float type, a tensor of absurd size.
+    pub fn synthetic(
+        label: &str,
+        config: serde_json::Value,
+        tensors: Vec<(String, Vec<usize>)>,
+        format: Format,
+    ) -> Result<Self, WeightsError> {
+        let path = Path::new(label);
+        let size = match format {
+            Format::F32 => 4,
+            Format::F16 | Format::BF16 => 2,
+            other => {
+                return Err(WeightsError::unsupported(
+                    path,
+                    format!("seeded weights cannot be stored as {}", other.name()),
+                ))
+            }
+        };
+        let located = |(name, shape): (String, Vec<usize>)| {
+            let bytes = shape.iter().try_fold(size, |n: usize, &d| n.checked_mul(d));
+            let bytes = bytes.ok_or_else(|| {
+                WeightsError::corrupt(path, format!("the shape {shape:?} is absurdly large"))
+            })?;
+            let info = TensorInfo {
+                name,
+                shape,
+                format,
+                bytes,
+            };
+            let entry = Entry { info, offset: 0 };
+            Ok(Located { entry, file: 0 })
+        };
+        let tensors = tensors
+            .into_iter()
+            .map(located)
+            .collect::<Result<_, WeightsError>>()?;
+        let file = Arc::new(MappedFile::nothing(path)?);
+        let model = Self::build(path, Header::HuggingFace(config), vec![file], tensors)?;
+        Ok(Self {
+            seeded: true,
+            ..model
+        })
     }
 
     fn open_gguf(path: &Path, first: &Path) -> Result<Self, WeightsError> {
@@ -112,6 +163,7 @@ impl Checkpoint {
             files,
             tensors,
             index,
+            seeded: false,
         })
     }
 
@@ -149,6 +201,11 @@ impl Checkpoint {
             .collect()
     }
 
+    /// Whether it was made by [`Checkpoint::synthetic`].
+    pub fn is_synthetic(&self) -> bool {
+        self.seeded
+    }
+
     /// All tensors, names as in the file, in file order.
     pub fn tensors(&self) -> impl Iterator<Item = &TensorInfo> {
         self.tensors.iter().map(|t| &t.entry.info)
@@ -164,7 +221,7 @@ impl Checkpoint {
         self.find(name).map(|t| &t.entry.info)
     }
 
-    /// The raw bytes of a tensor, as stored; reading them reads the disk.
+    /// The raw bytes of a tensor, as stored; reading them reads the disk. None for numbers that are made of a seed.
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
         let tensor = self.find(name)?;
         let end = tensor.entry.offset.checked_add(tensor.entry.info.bytes)?;

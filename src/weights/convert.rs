@@ -6,16 +6,18 @@ use rayon::prelude::*;
 
 use super::blocks;
 use super::format::Format;
+use super::seeded::Seeded;
 
 /// Numbers converted at a time: a multiple of every block size, small enough for a core's cache.
 pub(super) const CHUNK: usize = 16 * 1024;
 
-/// A tensor's stored bytes.
+/// A tensor's numbers: its stored bytes, or what stands in for them.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     format: Format,
     bytes: &'a [u8],
     numbers: usize,
+    seeded: Option<Seeded>,
 }
 
 impl<'a> Source<'a> {
@@ -37,7 +39,18 @@ impl<'a> Source<'a> {
             format,
             bytes,
             numbers,
+            seeded: None,
         })
+    }
+
+    /// `numbers` numbers that are made as they are read.
+    pub fn seeded(seeded: Seeded, numbers: usize) -> Self {
+        Self {
+            format: Format::F32,
+            bytes: &[],
+            numbers,
+            seeded: Some(seeded),
+        }
     }
 
     /// How many numbers there are.
@@ -47,6 +60,10 @@ impl<'a> Source<'a> {
 
     /// Converts the numbers from `start` on, which must begin a block, into `out`.
     pub fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        if let Some(seeded) = &self.seeded {
+            seeded.fill(start, out);
+            return Ok(());
+        }
         let Some(ggml) = self.format.ggml() else {
             bail!(
                 "numbers of type {} cannot be computed with",

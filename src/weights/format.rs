@@ -31,6 +31,13 @@ impl Format {
         matches!(self, Self::Quantized(_))
     }
 
+    /// Bytes that `numbers` numbers take; 0 for a type that is not computed with.
+    pub fn bytes(self, numbers: u64) -> u64 {
+        self.ggml().map_or(0, |ggml| {
+            (numbers / ggml.block_size() as u64).saturating_mul(ggml.type_size() as u64)
+        })
+    }
+
     /// candle's name for the block type of any computable format.
     pub(crate) fn ggml(self) -> Option<GgmlDType> {
         match self {

@@ -9,9 +9,10 @@ use candle_core::{DType, Device, Tensor};
 use super::checkpoint::{Checkpoint, Header, Located};
 use super::convert::Source;
 use super::error::{WeightsError, REMEDY};
-use super::format::Format;
+use super::format::{Format, TensorInfo};
 use super::map::MappedFile;
 use super::options::LoadOptions;
+use super::seeded::Seeded;
 use super::{blocks, names, notes};
 
 /// A matrix ready for a linear layer, `[out, in]`.
@@ -80,6 +81,26 @@ impl<'a> Loader<'a> {
             Format::F16 if kept => DType::F16,
             Format::BF16 if kept => DType::BF16,
             _ => self.dtype,
+        }
+    }
+
+    /// The type that [`Loader::matrix`] holds the matrix `info` of the checkpoint in.
+    pub fn held(&self, info: &TensorInfo) -> Format {
+        let width = info.shape.last().copied().unwrap_or(0);
+        let quant = self.options.quant;
+        if let Some(dtype) =
+            quant.and_then(|q| q.block_type(width, notes::is_vocabulary(&info.name)))
+        {
+            return Format::Quantized(dtype);
+        }
+        let kept = quant.is_some() || self.options.dtype.explicit().is_none();
+        if info.format.is_quantized() && kept {
+            return info.format;
+        }
+        match self.matrix_dtype(info.format) {
+            DType::F16 => Format::F16,
+            DType::BF16 => Format::BF16,
+            _ => Format::F32,
         }
     }
 
@@ -221,7 +242,11 @@ impl<'a> Loader<'a> {
                 ),
             ));
         }
-        Ok(Found { tensor, file })
+        Ok(Found {
+            tensor,
+            file,
+            seeded: self.checkpoint.is_synthetic(),
+        })
     }
 }
 
@@ -229,6 +254,8 @@ impl<'a> Loader<'a> {
 struct Found<'a> {
     tensor: &'a Located,
     file: &'a Arc<MappedFile>,
+    /// It lies in no file.
+    seeded: bool,
 }
 
 impl<'a> Found<'a> {
@@ -239,13 +266,21 @@ impl<'a> Found<'a> {
 
     fn source(&self) -> Result<Source<'a>, WeightsError> {
         let info = &self.tensor.entry.info;
-        let bytes = self.file.bytes().get(self.range()).unwrap_or(&[]);
         let numbers = info.shape.iter().product();
+        if self.seeded {
+            return Ok(Source::seeded(
+                Seeded::new(&info.name, &info.shape),
+                numbers,
+            ));
+        }
+        let bytes = self.file.bytes().get(self.range()).unwrap_or(&[]);
         Ok(Source::new(info.format, bytes, numbers)?)
     }
 
     /// The stored bytes were converted into memory of their own and will not be read again.
     fn release(&self) {
-        self.file.release(self.range());
+        if !self.seeded {
+            self.file.release(self.range());
+        }
     }
 }

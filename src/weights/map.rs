@@ -47,6 +47,15 @@ impl MappedFile {
         })
     }
 
+    /// A map of no file, for a checkpoint that has none; `label` stands where errors name a file.
+    pub fn nothing(label: &Path) -> Result<Self, WeightsError> {
+        let map = memmap2::MmapMut::map_anon(1).and_then(|map| map.make_read_only());
+        Ok(Self {
+            path: label.to_path_buf(),
+            map: map.map_err(|e| WeightsError::io(label, e))?,
+        })
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

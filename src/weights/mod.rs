@@ -3,7 +3,7 @@
 //! [`Checkpoint::open`] reads headers (`gguf`, `safetensors`, with `shards` and `folder` to find the files)
 //! and maps the data; a [`Loader`] turns named tensors (`names`) into candle's, in the types that
 //! [`LoadOptions`] ask for (`convert`, `blocks`), and says what that changes (`notes`).
-//! `describe` sums a checkpoint up for people.
+//! `describe` sums a checkpoint up for people. A checkpoint that lies in no file is made of `seeded` numbers.
 
 mod blocks;
 mod checkpoint;
@@ -20,6 +20,7 @@ pub mod names;
 mod notes;
 mod options;
 mod safetensors;
+mod seeded;
 mod shards;
 
 pub use checkpoint::{Checkpoint, Header};

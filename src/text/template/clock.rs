@@ -27,9 +27,9 @@ const DAYS: [&str; 7] = [
 ];
 
 /// A moment, in seconds since 1970 in UTC.
-pub(super) struct Moment(u64);
+pub(crate) struct Moment(u64);
 
-pub(super) fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Moment(since.map_or(0, |d| d.as_secs()))
 }

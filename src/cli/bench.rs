@@ -1,0 +1,349 @@
+//! `crane bench`: speed beside the machine's limit.
+
+mod progress;
+mod store;
+mod work;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+
+use crate::bench::gate::Gate;
+use crate::bench::report::{Csv, Export, Json, Markdown};
+use crate::bench::{self, compare, synthetic, Request, Test, Text};
+
+use super::exit::CliError;
+use super::global::{DTypeArg, DeviceChoice, QuantArg};
+use super::input;
+use super::interrupt;
+use super::settings::Settings;
+
+use work::{Source, Work};
+
+/// `device`, `dtype` and `threads` are the global flags under their own names and with their own types: here they take
+/// lists, and the rest of the command line sees the first value.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Aliases, org/repo, folders or .gguf files [default: --synthetic qwen2.5-0.5b]
+    #[arg(value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the
+    /// same
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub synthetic: Vec<String>,
+    /// Tokens of a prompt, in one pass; 0 leaves the test out
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "512"
+    )]
+    pub n_prompt: Vec<u32>,
+    /// Tokens generated one by one; 0 leaves the test out
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "128"
+    )]
+    pub n_gen: Vec<u32>,
+    /// A prompt and what is generated after it, together (repeatable)
+    #[arg(long, value_name = "P,N", value_parser = pair)]
+    pub pg: Vec<(usize, usize)>,
+    /// Tokens that are in the cache before each test
+    #[arg(
+        short = 'd',
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "0"
+    )]
+    pub n_depth: Vec<u32>,
+    /// Threads [default: the physical cores this process may use]
+    #[arg(short, long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Vec<u32>,
+    /// Times that each test is repeated, in turn with the others, after one to warm up
+    #[arg(short, long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repetitions: u32,
+    /// Number types; auto keeps what the file stores. A quantised model is measured once, whatever stands here
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    pub dtype: Vec<DTypeArg>,
+    /// Quantise at load
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_delimiter = ',',
+        default_value = "none"
+    )]
+    pub quant: Vec<QuantArg>,
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',')]
+    pub device: Vec<DeviceChoice>,
+    /// Shape of the output; --json alone is --format json
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Shape>,
+    /// Keep the result under a name, for --compare
+    #[arg(long, value_name = "NAME")]
+    pub save: Option<String>,
+    /// Ratios to a saved result, or to a file of --format json
+    #[arg(long, value_name = "NAME|FILE", value_hint = clap::ValueHint::FilePath)]
+    pub compare: Option<String>,
+    /// Exit with 7 if this is so: decode, prefill, ttft, load, memory, nll or kl; '<' or '>'; a number or a change in
+    /// percent against --compare, as in 'decode<-5%' (repeatable)
+    #[arg(long, value_name = "CONDITION", allow_hyphen_values = true)]
+    pub fail_if: Vec<Gate>,
+    /// Also say how likely the model finds this text, and how far it is from itself in f32
+    #[arg(long, value_name = "TEXTFILE", value_hint = clap::ValueHint::FilePath)]
+    pub quality: Option<PathBuf>,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// A Markdown table
+    Md,
+    /// Comma-separated values
+    Csv,
+    /// An array of objects, one on each line
+    Json,
+}
+
+impl BenchArgs {
+    /// The size of the process's thread pools: the largest count asked for, or `default`.
+    pub fn most_threads(&self, default: usize) -> usize {
+        let most = self.threads.iter().max();
+        most.map_or(default, |&n| n as usize)
+    }
+
+    fn tests(&self) -> Vec<Test> {
+        let sizes = |list: &[u32]| list.iter().map(|&n| n as usize).collect::<Vec<_>>();
+        bench::tests(
+            &sizes(&self.n_prompt),
+            &sizes(&self.n_gen),
+            &self.pg,
+            &sizes(&self.n_depth),
+        )
+    }
+
+    /// Number type and quantisation of each configuration. Quantised weights are multiplied in f32 whatever `--dtype`
+    /// says, so they come once.
+    fn formats(&self) -> Vec<(DTypeArg, QuantArg)> {
+        let mut all = Vec::new();
+        for &quant in &self.quant {
+            for &dtype in &self.dtype {
+                let format = match quant {
+                    QuantArg::None => (dtype, quant),
+                    _ => (DTypeArg::Auto, quant),
+                };
+                if !all.contains(&format) {
+                    all.push(format);
+                }
+            }
+        }
+        all
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        let named = self.models.iter().cloned().map(Source::Named);
+        let synthetic = self.synthetic.iter().cloned().map(Source::Synthetic);
+        let all: Vec<Source> = named.chain(synthetic).collect();
+        match all.is_empty() {
+            true => vec![Source::Synthetic(synthetic::DEFAULT.into())],
+            false => all,
+        }
+    }
+}
+
+fn pair(typed: &str) -> Result<(usize, usize), String> {
+    let number = |text: &str| text.trim().parse::<u32>().ok().map(|n| n as usize);
+    typed
+        .split_once(',')
+        .and_then(|(p, n)| Some((number(p)?, number(n)?)))
+        .ok_or_else(|| "two numbers are meant, such as 512,128".to_string())
+}
+
+/// Measures everything, then prints, keeps and judges it.
+pub fn run(args: &BenchArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let export = export(args, settings);
+    let request = request(args, settings)?;
+    if args.compare.is_none() {
+        if let Some(gate) = args.fail_if.iter().find(|gate| gate.is_relative()) {
+            return Err(CliError::Usage(format!(
+                "--fail-if '{gate}' is a change; name the run to compare with by --compare"
+            ))
+            .into());
+        }
+    }
+    let kept = args.save.as_deref().map(store::file).transpose()?;
+    let earlier = match &args.compare {
+        Some(name) => Some(store::read(name)?),
+        None => None,
+    };
+
+    let (mut rows, error) = Work::new(args, settings, request).done();
+
+    if let Some(earlier) = &earlier {
+        let found = compare::compare(&mut rows, earlier);
+        let measured = rows.iter().filter(|row| row.median_ts.is_some()).count();
+        if found < measured {
+            let name = args.compare.as_deref().unwrap_or_default();
+            settings.note(&format!(
+                "{} of {measured} rows have no measured partner in {name}",
+                measured - found
+            ));
+        }
+    }
+    export.write(&rows, out)?;
+    out.flush()?;
+    if interrupt::pressed() {
+        return Err(CliError::Interrupted.into());
+    }
+    if rows.iter().all(|row| row.median_ts.is_none()) {
+        return Err(error.unwrap_or_else(|| anyhow!("nothing was measured")));
+    }
+    if let Some(file) = kept {
+        store::write(&file, &rows)?;
+    }
+    let failures: Vec<String> = args
+        .fail_if
+        .iter()
+        .filter_map(|gate| gate.failure(&rows, earlier.as_deref().unwrap_or(&[])))
+        .collect();
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::Condition(format!("--fail-if {}", failures.join("; "))).into()),
+    }
+}
+
+fn export(args: &BenchArgs, settings: &Settings) -> &'static dyn Export {
+    match (args.format, settings.json) {
+        (Some(Shape::Json), _) | (None, true) => &Json,
+        (Some(Shape::Csv), _) => &Csv,
+        (Some(Shape::Md), _) | (None, false) => &Markdown,
+    }
+}
+
+fn request(args: &BenchArgs, settings: &Settings) -> anyhow::Result<Request> {
+    let tests = args.tests();
+    if tests.is_empty() {
+        return Err(CliError::Usage(
+            "nothing is left to measure: -p and -n are 0 and there is no --pg".into(),
+        )
+        .into());
+    }
+    let text = match &args.quality {
+        None => None,
+        Some(_) if args.models.is_empty() || !args.synthetic.is_empty() => {
+            return Err(CliError::Usage(
+                "--quality needs a model that has learnt something: name a downloaded one, without --synthetic".into(),
+            )
+            .into())
+        }
+        Some(file) => Some(Text {
+            name: file.display().to_string(),
+            content: input::read_named(file, settings)?,
+        }),
+    };
+    let mut threads: Vec<usize> = Vec::new();
+    for count in args.threads.iter().map(|&n| n as usize) {
+        if !threads.contains(&count) {
+            threads.push(count);
+        }
+    }
+    if threads.is_empty() {
+        threads.push(settings.threads);
+    }
+    Ok(Request {
+        tests,
+        threads,
+        repetitions: args.repetitions as usize,
+        text,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn parse(line: &str) -> Result<(Cli, BenchArgs), clap::Error> {
+        let cli = Cli::try_parse_from(line.split(' '))?;
+        match cli.command.clone() {
+            Command::Bench(args) => Ok((cli, args)),
+            other => panic!("{other:?} is not bench"),
+        }
+    }
+
+    #[test]
+    fn global_flags_take_lists_here_and_here_alone() {
+        let (cli, args) = parse("crane bench --dtype f16,bf16 -t 1,2 --device cpu,cuda:1").unwrap();
+        assert_eq!(args.dtype, [DTypeArg::F16, DTypeArg::Bf16]);
+        assert_eq!(args.threads, [1, 2]);
+        assert_eq!(args.device, [DeviceChoice::Cpu, DeviceChoice::Cuda(1)]);
+        assert_eq!(cli.global.dtype, DTypeArg::F16, "the first value");
+        assert_eq!((args.most_threads(9), cli.global.threads), (2, Some(1)));
+        for line in [
+            "crane run m hi -t 1,2",
+            "crane run m hi --dtype f32,f16",
+            "crane run m hi --device cpu,cuda",
+            "crane bench -t 0",
+            "crane bench -t 1,x",
+            "crane bench --dtype f8",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_before_the_subcommand_reach_it() {
+        let (_, args) = parse("crane --dtype f16 -t 3 bench").unwrap();
+        assert_eq!((args.dtype, args.threads), (vec![DTypeArg::F16], vec![3]));
+    }
+
+    #[test]
+    fn defaults_are_llama_benchs() {
+        let (_, args) = parse("crane bench").unwrap();
+        let names: Vec<String> = args.tests().iter().map(Test::to_string).collect();
+        assert_eq!(
+            (names, args.repetitions),
+            (vec!["pp512".into(), "tg128".into()], 5)
+        );
+        assert_eq!(args.dtype, [DTypeArg::Auto]);
+        assert_eq!(args.device, [DeviceChoice::Auto]);
+        assert_eq!(args.most_threads(9), 9);
+        let sources = args.sources();
+        assert!(
+            matches!(sources.as_slice(), [Source::Synthetic(name)] if name == synthetic::DEFAULT)
+        );
+    }
+
+    #[test]
+    fn lists_may_be_repeated() {
+        let (_, args) =
+            parse("crane bench a b -p 8 -p 16,32 -n 0 -d 0,64 --pg 4,2 --pg 8,1").unwrap();
+        assert_eq!(args.models, ["a", "b"]);
+        assert_eq!(args.n_prompt, [8, 16, 32]);
+        assert_eq!(args.pg, [(4, 2), (8, 1)]);
+        assert_eq!(args.tests().len(), 10);
+        assert!(parse("crane bench --pg 4").is_err());
+    }
+
+    #[test]
+    fn a_quantisation_comes_once_for_all_types() {
+        let (_, args) = parse("crane bench --dtype f32,f16 --quant none,q8_0,q4k").unwrap();
+        assert_eq!(
+            args.formats(),
+            [
+                (DTypeArg::F32, QuantArg::None),
+                (DTypeArg::F16, QuantArg::None),
+                (DTypeArg::Auto, QuantArg::Q8_0),
+                (DTypeArg::Auto, QuantArg::Q4K)
+            ]
+        );
+    }
+}

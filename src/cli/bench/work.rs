@@ -1,0 +1,199 @@
+//! Models, devices and number formats one after the other.
+
+use anyhow::anyhow;
+use clap::ValueEnum;
+
+use crate::bench::{self, synthetic, Book, Request, Row, Subject, Watch};
+use crate::cli::devices;
+use crate::cli::exit;
+use crate::cli::global::{DTypeArg, DeviceChoice};
+use crate::cli::interrupt;
+use crate::cli::session;
+use crate::cli::settings::Settings;
+use crate::weights::{Checkpoint, DTypeChoice, Format, LoadOptions};
+
+use super::progress::Progress;
+use super::BenchArgs;
+
+/// Where a model comes from.
+pub(super) enum Source {
+    Named(String),
+    Synthetic(String),
+}
+
+/// The measuring while it goes on.
+pub(super) struct Work<'a> {
+    args: &'a BenchArgs,
+    settings: &'a Settings,
+    request: Request,
+    progress: Progress<'a>,
+    book: Book,
+    rows: Vec<Row>,
+    /// The first one: its exit code is that of the command if nothing could be measured.
+    error: Option<anyhow::Error>,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(args: &'a BenchArgs, settings: &'a Settings, request: Request) -> Self {
+        Self {
+            args,
+            settings,
+            request,
+            progress: Progress::new(settings),
+            book: Book::default(),
+            rows: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Measures all models; the rows, and the first error.
+    pub fn done(mut self) -> (Vec<Row>, Option<anyhow::Error>) {
+        let polled = interrupt::Deferred::new();
+        for source in self.args.sources() {
+            self.source(&source);
+        }
+        drop(polled);
+        self.progress.finish();
+        (self.rows, self.error)
+    }
+
+    /// All devices and formats of one model.
+    fn source(&mut self, source: &Source) {
+        let opened = match source {
+            Source::Named(name) => Some(self.open(name)),
+            // Made anew for each type that it is to be stored in.
+            Source::Synthetic(_) => None,
+        };
+        for &device in &self.args.device {
+            for (dtype, quant) in self.args.formats() {
+                if interrupt::pressed() {
+                    return;
+                }
+                let numbers = (spelled(dtype), spelled(quant));
+                let (name, made);
+                let checkpoint = match (source, &opened) {
+                    (Source::Named(typed), Some(opened)) => {
+                        name = typed.clone();
+                        opened
+                            .as_ref()
+                            .map_err(|error| anyhow!(exit::message(error)))
+                    }
+                    (Source::Named(typed) | Source::Synthetic(typed), _) => {
+                        name = format!("synthetic:{typed}");
+                        made = synthetic::checkpoint(typed, stored(dtype));
+                        made.as_ref().map_err(|error| anyhow!(error.to_string()))
+                    }
+                };
+                let title = format!("{name} {}", format_name(&numbers));
+                self.progress.title(&title);
+                let picked =
+                    checkpoint.and_then(|checkpoint| Ok((checkpoint, devices::pick(device)?)));
+                match picked {
+                    Ok((checkpoint, picked)) => {
+                        if let Some(note) = picked.note {
+                            self.progress.note(&note);
+                        }
+                        let subject = Subject {
+                            name,
+                            checkpoint,
+                            options: LoadOptions {
+                                device: picked.device,
+                                dtype: dtype.into(),
+                                quant: quant.choice(),
+                            },
+                            device: picked.name,
+                            dtype: numbers.0,
+                            quant: numbers.1,
+                        };
+                        self.measure(&subject);
+                    }
+                    Err(error) => self.refuse(&name, device, numbers, error),
+                }
+            }
+        }
+        if let Some(Err(error)) = opened {
+            // The error itself, not its text, knows its exit code.
+            if self.rows.iter().all(|row| row.median_ts.is_none()) {
+                self.error = Some(error);
+            }
+        }
+    }
+
+    fn open(&self, model: &str) -> anyhow::Result<Checkpoint> {
+        session::refuse_other_tasks(model)?;
+        let located = session::locate(model, self.settings)?;
+        Ok(Checkpoint::open(&located.path)?)
+    }
+
+    fn measure(&mut self, subject: &Subject) {
+        for outcome in bench::measure(subject, &self.request, &mut self.book, &self.progress) {
+            self.rows.push(outcome.row);
+            if let (None, Some(error)) = (&self.error, outcome.error) {
+                self.error = Some(error.into());
+            }
+        }
+    }
+
+    /// Rows for a combination that does not come to be measured.
+    fn refuse(
+        &mut self,
+        model: &str,
+        device: DeviceChoice,
+        (dtype, quant): (String, String),
+        error: anyhow::Error,
+    ) {
+        let reason = exit::message(&error);
+        for &threads in &self.request.threads {
+            for test in &self.request.tests {
+                self.rows.push(Row {
+                    error: Some(reason.clone()),
+                    ..Row::new(model, &device.to_string(), (&dtype, &quant), threads, test)
+                });
+            }
+        }
+        self.error.get_or_insert(error);
+    }
+}
+
+/// As the flag spells it.
+fn spelled(value: impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map_or(String::new(), |value| value.get_name().to_string())
+}
+
+fn format_name((dtype, quant): &(String, String)) -> &str {
+    match quant.as_str() {
+        "none" => dtype,
+        quant => quant,
+    }
+}
+
+/// The type that seeded weights are stored in: what is asked for, else bf16 as most models are published.
+fn stored(dtype: DTypeArg) -> Format {
+    match DTypeChoice::from(dtype) {
+        DTypeChoice::F32 => Format::F32,
+        DTypeChoice::F16 => Format::F16,
+        DTypeChoice::BF16 | DTypeChoice::Auto => Format::BF16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::global::QuantArg;
+
+    #[test]
+    fn formats_are_spelled_as_typed() {
+        let names = |dtype, quant| (spelled(dtype), spelled(quant));
+        let f16 = names(DTypeArg::F16, QuantArg::None);
+        assert_eq!(format_name(&f16), "f16");
+        assert_eq!(format_name(&names(DTypeArg::Auto, QuantArg::Q4K)), "q4k");
+    }
+
+    #[test]
+    fn seeded_weights_are_stored_as_asked() {
+        assert_eq!(stored(DTypeArg::F16), Format::F16);
+        assert_eq!(stored(DTypeArg::Auto), Format::BF16);
+    }
+}
