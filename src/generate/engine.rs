@@ -14,8 +14,6 @@ use super::{
 use crate::models::{LanguageModel, ModelError};
 use crate::text::Tokenizer;
 
-/// Prompt tokens computed between two looks at the interrupt.
-const PREFILL_CHUNK: usize = 128;
 /// Tokens scored between two looks at the interrupt; bounds the logits held.
 const SCORE_CHUNK: usize = 256;
 
@@ -49,7 +47,7 @@ impl Engine {
 
     /// Generates after `prompt`. The cache is matched by token prefix, so that only what is new is computed.
     /// `on_step` is called for each token as it is made; returning `false` (a closed pipe, Ctrl-C) ends the
-    /// output as [`FinishReason::Interrupted`]. `interrupted` is also polled between prefill chunks.
+    /// output as [`FinishReason::Interrupted`]. `interrupted` is also polled while the prompt is computed.
     ///
     /// # Errors
     /// An empty prompt, one longer than the context, logits that are not numbers.
@@ -107,7 +105,11 @@ impl Engine {
             if run.output.tokens.len() >= limit || self.cached.len() >= self.model.context() {
                 break FinishReason::Length;
             }
-            logits = self.compute(&[token])?;
+            // A token is soon computed: the interrupt is looked at between them.
+            logits = match self.compute(&[token], &|| false)? {
+                Some(logits) => logits,
+                None => break FinishReason::Interrupted,
+            };
         };
         if let Some(first_token) = first_token {
             timings.decode_tps = rate(run.output.tokens.len().saturating_sub(1), first_token);
@@ -142,7 +144,7 @@ impl Engine {
             }
             let end = (start + SCORE_CHUNK).min(last);
             let chunk = &ids[start..end];
-            let logits = rayon::scope(|_| self.model.forward_all(chunk))?;
+            let logits = self.model.forward_all(chunk)?;
             self.cached.extend_from_slice(chunk);
             let rows: Vec<Vec<f32>> = logits.to_vec2().map_err(ModelError::from)?;
             let chunk_scores: Vec<Option<f64>> = rows
@@ -181,22 +183,18 @@ impl Engine {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Option<Tensor>, GenerateError> {
         self.forget_all_but(shared);
-        let mut logits = None;
-        for chunk in prompt[shared..].chunks(PREFILL_CHUNK) {
-            if interrupted() {
-                return Ok(None);
-            }
-            logits = Some(self.compute(chunk)?);
-        }
-        Ok(logits)
+        self.compute(&prompt[shared..], interrupted)
     }
 
-    fn compute(&mut self, tokens: &[u32]) -> Result<Tensor, GenerateError> {
-        // Within the pool one of its threads is the caller; from outside, every parallel operation would put the
-        // caller to sleep and wake it again.
-        match rayon::scope(|_| self.model.forward(tokens)) {
+    fn compute(
+        &mut self,
+        tokens: &[u32],
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<Tensor>, GenerateError> {
+        match self.model.forward_while(tokens, &|| !interrupted()) {
             Ok(logits) => {
-                self.cached.extend_from_slice(tokens);
+                let done = self.model.cached() - self.cached.len();
+                self.cached.extend(tokens.iter().take(done));
                 Ok(logits)
             }
             Err(error) => {

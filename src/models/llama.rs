@@ -2,17 +2,19 @@
 //! Qwen3, float or quantised, from safetensors or GGUF. The equations are those of transformers'
 //! `LlamaForCausalLM`, `Qwen2ForCausalLM` and `Qwen3ForCausalLM`.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::{Config, LanguageModel, ModelError};
+use crate::kernels::Simd;
 use crate::nn::{
-    Attention, AttentionConfig, Embedding, Linear, Mask, Mlp, RmsNorm, Rope, RopeScaling, RopeTable,
+    Attention, AttentionConfig, Embedding, Linear, Mlp, PassTables, RmsNorm, Rope, RopeScaling,
+    Rows, Workspace,
 };
 use crate::weights::{Loader, WeightsError};
 
-/// Tokens computed together while a prompt is read: enough to keep the arithmetic busy, few enough to bound the
-/// score matrices.
-const CHUNK: usize = 128;
+/// Tokens computed together while a prompt is read: so many that weights are unpacked once for many tokens, so few
+/// that their activations stay in the caches.
+const CHUNK: usize = 512;
 /// The same where logits of all positions are wanted (a row of the vocabulary each).
 const LOGITS_CHUNK: usize = 64;
 
@@ -26,8 +28,7 @@ pub struct Llama {
     cached: usize,
     context: usize,
     vocab_size: usize,
-    dtype: DType,
-    device: Device,
+    work: Workspace,
 }
 
 struct Layer {
@@ -35,7 +36,6 @@ struct Layer {
     self_attn: Attention,
     post_attention_layernorm: RmsNorm,
     mlp: Mlp,
-    window: Option<usize>,
 }
 
 impl Llama {
@@ -85,37 +85,34 @@ impl Llama {
             cached: 0,
             context,
             vocab_size: config.vocab_size,
-            dtype: loader.dtype(),
-            device: loader.device().clone(),
+            work: Workspace::new(Simd::detect()),
         })
     }
 
-    /// Runs one chunk through all layers; `[tokens, hidden]`, before the last norm.
-    fn hidden(&mut self, tokens: &[u32]) -> candle_core::Result<Tensor> {
+    /// Runs one chunk through all layers; `[tokens, hidden]`, before the last norm. None, and the cache as it was,
+    /// once `go_on` says no.
+    fn hidden(
+        &mut self,
+        tokens: &[u32],
+        go_on: &dyn Fn() -> bool,
+    ) -> candle_core::Result<Option<Rows>> {
         let mut x = self.embed_tokens.forward(tokens)?;
-        let rope = self.rope.table(self.cached, tokens.len())?;
-        let mut mask = Mask::new(tokens.len(), self.cached, None, self.dtype, &self.device)?;
+        let tables = self.rope.tables(self.cached, tokens.len())?;
         for layer in &mut self.layers {
-            if layer.window != mask.window() {
-                mask = Mask::new(
-                    tokens.len(),
-                    self.cached,
-                    layer.window,
-                    self.dtype,
-                    &self.device,
-                )?;
+            if !go_on() {
+                self.truncate(self.cached);
+                return Ok(None);
             }
-            x = layer.forward(&x, &rope, &mask)?;
+            layer.forward(&mut x, &tables, &mut self.work)?;
         }
         self.cached += tokens.len();
-        Ok(x)
+        Ok(Some(x))
     }
 
     /// Logits of `x`, `[tokens, hidden]`, as f32.
-    fn logits(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.lm_head
-            .forward(&self.norm.forward(x)?)?
-            .to_dtype(DType::F32)
+    fn logits(&mut self, x: &Rows) -> candle_core::Result<Tensor> {
+        let x = self.norm.forward(x, &mut self.work)?;
+        self.lm_head.forward(&x, &mut self.work)?.into_tensor()
     }
 
     fn check_room(&self, tokens: usize) -> Result<(), ModelError> {
@@ -131,19 +128,22 @@ impl Llama {
 }
 
 impl LanguageModel for Llama {
-    fn forward(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError> {
+    fn forward_while(
+        &mut self,
+        tokens: &[u32],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Tensor>, ModelError> {
         self.check_room(tokens.len())?;
         let mut last = None;
         for chunk in tokens.chunks(CHUNK) {
-            let x = self.hidden(chunk)?;
-            last = Some(x.narrow(0, chunk.len() - 1, 1)?);
+            match self.hidden(chunk, go_on)? {
+                Some(x) => last = Some(x.last()?),
+                None => return Ok(None),
+            }
         }
         match last {
-            Some(x) => Ok(self.logits(&x)?.squeeze(0)?),
-            None => Err(ModelError::ContextFull {
-                needed: 0,
-                limit: self.context,
-            }),
+            Some(x) => Ok(Some(self.logits(&x)?.squeeze(0)?)),
+            None => Ok(None),
         }
     }
 
@@ -151,8 +151,9 @@ impl LanguageModel for Llama {
         self.check_room(tokens.len())?;
         let mut rows = Vec::new();
         for chunk in tokens.chunks(LOGITS_CHUNK) {
-            let x = self.hidden(chunk)?;
-            rows.push(self.logits(&x)?);
+            if let Some(x) = self.hidden(chunk, &|| true)? {
+                rows.push(self.logits(&x)?);
+            }
         }
         Ok(Tensor::cat(&rows, 0)?)
     }
@@ -196,6 +197,7 @@ impl Layer {
             qk_norm: config.qk_norm.then_some(eps),
             window,
             context,
+            cache: loader.cache_type(),
         };
         Ok(Self {
             input_layernorm: RmsNorm::load(loader, "input_layernorm", hidden, eps)?,
@@ -212,23 +214,17 @@ impl Layer {
                 config.intermediate_size,
                 config.mlp_bias,
             )?,
-            window,
         })
     }
 
     fn forward(
         &mut self,
-        x: &Tensor,
-        rope: &RopeTable,
-        mask: &Mask,
-    ) -> candle_core::Result<Tensor> {
-        let attended = self
-            .self_attn
-            .forward(&self.input_layernorm.forward(x)?, rope, mask)?;
-        let x = (x + attended)?;
-        let fed = self
-            .mlp
-            .forward(&self.post_attention_layernorm.forward(&x)?)?;
-        x + fed
+        x: &mut Rows,
+        tables: &PassTables,
+        work: &mut Workspace,
+    ) -> candle_core::Result<()> {
+        self.self_attn
+            .add_to(x, &self.input_layernorm, tables, work)?;
+        self.mlp.add_to(x, &self.post_attention_layernorm, work)
     }
 }

@@ -30,6 +30,8 @@ pub enum ModelError {
     ContextSize { asked: usize, limit: usize },
     #[error("the context is full: {needed} tokens do not fit {limit}; shorten the prompt or raise --ctx-size")]
     ContextFull { needed: usize, limit: usize },
+    #[error("no tokens were given to the model")]
+    NoTokens,
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),
     #[error("arithmetic failed: {0}")]
@@ -46,8 +48,18 @@ pub enum Task {
 
 /// A text model with its key/value cache, one sequence.
 pub trait LanguageModel: Send {
-    /// Runs `tokens` at positions `cached() ..` and returns the logits of the last one, `[vocab]`, f32.
-    fn forward(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError>;
+    /// Runs `tokens` at positions `cached() ..` and returns the logits of the last one, `[vocab]`, f32. `go_on` is asked
+    /// every few milliseconds; once it says no the result is None, and [`LanguageModel::cached`] tells how far it came.
+    fn forward_while(
+        &mut self,
+        tokens: &[u32],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Tensor>, ModelError>;
+    /// The same to the end.
+    fn forward(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError> {
+        self.forward_while(tokens, &|| true)?
+            .ok_or(ModelError::NoTokens)
+    }
     /// The same, logits of every position, `[tokens, vocab]`, f32.
     fn forward_all(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError>;
     /// Tokens in the cache.

@@ -1,9 +1,16 @@
 //! Causal self-attention with grouped queries.
 
-use candle_core::{DType, Device, Result, Tensor, D};
+mod on_tensor;
+mod tensor_cache;
 
-use super::{KvCache, Linear, RmsNorm, RopeTable};
+use candle_core::Result;
+
+use super::rows::sized;
+use super::{Linear, PassTables, RmsNorm, Rows, Workspace};
+use crate::kernels::{self, CacheType, KvCache, Product};
 use crate::weights::{Loader, WeightsError};
+pub(super) use on_tensor::Mask;
+use tensor_cache::TensorCache;
 
 /// The shape of an attention layer.
 #[derive(Debug, Clone)]
@@ -21,6 +28,8 @@ pub struct AttentionConfig {
     pub window: Option<usize>,
     /// Tokens that the cache may hold.
     pub context: usize,
+    /// How keys and values are kept (in the memory of this machine).
+    pub cache: CacheType,
 }
 
 /// Grouped-query attention (Ainslie et al., 2023, arXiv:2305.13245) with its own cache.
@@ -31,47 +40,13 @@ pub struct Attention {
     o: Linear,
     q_norm: Option<RmsNorm>,
     k_norm: Option<RmsNorm>,
-    cache: KvCache,
+    cache: Cache,
     config: AttentionConfig,
 }
 
-/// What the tokens of one forward pass may see, `[tokens, keys]`, 0 or −∞; made once for all layers that share a window.
-pub struct Mask {
-    bias: Option<Tensor>,
-    window: Option<usize>,
-}
-
-impl Mask {
-    /// For `tokens` new tokens after `cached` others.
-    pub fn new(
-        tokens: usize,
-        cached: usize,
-        window: Option<usize>,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
-        if tokens == 1 {
-            return Ok(Self { bias: None, window });
-        }
-        let keys = cached + tokens;
-        let window_len = window.unwrap_or(usize::MAX);
-        let mut bias = vec![0f32; tokens * keys];
-        for (i, row) in bias.chunks_exact_mut(keys).enumerate() {
-            let position = cached + i;
-            row[position + 1..].fill(f32::NEG_INFINITY);
-            row[..(position + 1).saturating_sub(window_len)].fill(f32::NEG_INFINITY);
-        }
-        let bias = Tensor::from_vec(bias, (tokens, keys), device)?.to_dtype(dtype)?;
-        Ok(Self {
-            bias: Some(bias),
-            window,
-        })
-    }
-
-    /// The window it was made for.
-    pub fn window(&self) -> Option<usize> {
-        self.window
-    }
+enum Cache {
+    Host(KvCache),
+    Tensor(TensorCache),
 }
 
 impl Attention {
@@ -86,6 +61,21 @@ impl Attention {
             Some(eps) => RmsNorm::load(loader, name, head_dim, eps).map(Some),
             None => Ok(None),
         };
+        let cache = match loader.on_host() {
+            true => Cache::Host(KvCache::new(
+                config.kv_heads,
+                head_dim,
+                config.context,
+                config.cache,
+            )),
+            false => Cache::Tensor(TensorCache::new(
+                config.kv_heads,
+                head_dim,
+                config.context,
+                loader.dtype(),
+                loader.device(),
+            )),
+        };
         Ok(Self {
             q: Linear::load(loader, "q_proj", hidden, queries, config.qkv_bias)?,
             k: Linear::load(loader, "k_proj", hidden, keys, config.qkv_bias)?,
@@ -93,76 +83,95 @@ impl Attention {
             o: Linear::load(loader, "o_proj", queries, hidden, config.output_bias)?,
             q_norm: norm("q_norm")?,
             k_norm: norm("k_norm")?,
-            cache: KvCache::new(
-                config.kv_heads,
-                head_dim,
-                config.context,
-                loader.dtype(),
-                loader.device(),
-            ),
+            cache,
             config: config.clone(),
         })
     }
 
     /// Keeps the first `len` tokens of the cache.
     pub fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
+        match &mut self.cache {
+            Cache::Host(cache) => cache.truncate(len),
+            Cache::Tensor(cache) => cache.truncate(len),
+        }
     }
 
-    /// `x` is `[tokens, hidden]`, and so is the result; keys and values of the tokens join the cache.
-    pub fn forward(&mut self, x: &Tensor, rope: &RopeTable, mask: &Mask) -> Result<Tensor> {
-        let tokens = x.dim(0)?;
+    /// Adds the block's output for `norm(x)` to `x`, `[tokens, hidden]`; keys and values of the tokens join the cache.
+    pub fn add_to(
+        &mut self,
+        x: &mut Rows,
+        norm: &RmsNorm,
+        tables: &PassTables,
+        work: &mut Workspace,
+    ) -> Result<()> {
+        match x {
+            Rows::Tensor(x) => {
+                let attended = self.on_tensor(&norm.on_tensor(x)?, tables)?;
+                *x = (&*x + attended)?;
+                Ok(())
+            }
+            Rows::Host { x, .. } => {
+                norm.into_workspace(x, work);
+                self.on_host(x, tables, work)
+            }
+        }
+    }
+
+    /// The same for activations in this memory, whose norm is in the workspace.
+    fn on_host(&mut self, x: &mut [f32], tables: &PassTables, work: &mut Workspace) -> Result<()> {
         let AttentionConfig {
             heads,
             kv_heads,
             head_dim,
+            window,
             ..
         } = self.config;
-        let split = |x: Tensor, heads: usize| x.reshape((tokens, heads, head_dim))?.transpose(0, 1);
-
-        let [q, k, v] = Linear::forward_shared([&self.q, &self.k, &self.v], x)?;
-        let (mut q, mut k, v) = (split(q, heads)?, split(k, kv_heads)?, split(v, kv_heads)?);
+        let Cache::Host(cache) = &mut self.cache else {
+            candle_core::bail!("a cache of another device meets activations of this one")
+        };
+        let simd = work.simd;
+        let tokens = tables.tokens();
+        let layers = [&self.q, &self.k, &self.v];
+        let mut products = Vec::with_capacity(layers.len());
+        for (layer, out) in layers.into_iter().zip(&mut work.qkv) {
+            let weights = layer.host()?;
+            products.push(Product {
+                matrix: weights.matrix,
+                bias: weights.bias,
+                out: sized(out, tokens * weights.matrix.rows()),
+                add: false,
+            });
+        }
+        kernels::multiply(simd, &work.normed, &mut products, &mut work.inputs);
+        let [q, k, v] = &mut work.qkv;
         if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
-            (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
+            q_norm.on_heads(q, simd);
+            k_norm.on_heads(k, simd);
         }
-        let (q, k) = (rope.rotate(&q)?, rope.rotate(&k)?);
-        let (mut k, mut v) = self.cache.append(&k, &v)?;
-        if let (Some(window), None) = (mask.window, &mask.bias) {
-            let len = self.cache.len();
-            let seen = window.min(len);
-            (k, v) = (
-                k.narrow(1, len - seen, seen)?,
-                v.narrow(1, len - seen, seen)?,
-            );
-        }
-
-        // The queries of a group are consecutive heads: as rows of one matrix they meet their key head without
-        // the keys being repeated.
-        let group = heads / kv_heads;
-        let keys = k.dim(1)?;
-        let q =
-            (q * (head_dim as f64).powf(-0.5))?.reshape((kv_heads, group * tokens, head_dim))?;
-        let mut scores = q.matmul(&k.t()?)?;
-        if let Some(bias) = &mask.bias {
-            scores = scores
-                .reshape((heads, tokens, keys))?
-                .broadcast_add(bias)?
-                .reshape((kv_heads, group * tokens, keys))?;
-        }
-        let weights = softmax_f32(&scores)?;
-        let y = weights
-            .matmul(&v)?
-            .reshape((heads, tokens, head_dim))?
-            .transpose(0, 1)?
-            .reshape((tokens, heads * head_dim))?;
-        self.o.forward(&y)
-    }
-}
-
-/// Softmax over the last dimension, computed in f32 whatever the type.
-fn softmax_f32(scores: &Tensor) -> Result<Tensor> {
-    match scores.dtype() {
-        DType::F32 => candle_nn::ops::softmax_last_dim(scores),
-        dtype => candle_nn::ops::softmax(&scores.to_dtype(DType::F32)?, D::Minus1)?.to_dtype(dtype),
+        kernels::rotate(simd, q, heads, tables.angles());
+        kernels::rotate(simd, k, kv_heads, tables.angles());
+        cache
+            .append(simd, k, v, kv_heads * head_dim, tokens)
+            .map_err(candle_core::Error::wrap)?;
+        let attention = kernels::Attention {
+            heads,
+            kv_heads,
+            head_dim,
+            window,
+            scale: (head_dim as f32).powf(-0.5),
+        };
+        let mut inner = std::mem::take(&mut work.inner);
+        attention.forward(
+            simd,
+            q,
+            heads * head_dim,
+            cache,
+            tokens,
+            &mut work.attention,
+            sized(&mut inner, tokens * heads * head_dim),
+        );
+        self.o.host()?.multiply_into(&inner, x, true, work);
+        work.inner = inner;
+        Ok(())
     }
 }

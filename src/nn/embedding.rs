@@ -1,13 +1,15 @@
 //! The token embedding table.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
+use super::Rows;
 use crate::weights::{Loader, Weight, WeightsError};
 
 /// A table `[vocab, hidden]` whose rows are looked up by token id; a quantised table stays quantised.
 pub struct Embedding {
     table: Weight,
     vocab: usize,
+    hidden: usize,
     dtype: DType,
     device: Device,
 }
@@ -19,10 +21,11 @@ impl Embedding {
         name: &str,
         vocab: usize,
         hidden: usize,
-    ) -> Result<Self, WeightsError> {
+    ) -> std::result::Result<Self, WeightsError> {
         Ok(Self {
             table: loader.matrix(&format!("{name}.weight"), vocab, hidden)?,
             vocab,
+            hidden,
             dtype: loader.dtype(),
             device: loader.device().clone(),
         })
@@ -33,21 +36,33 @@ impl Embedding {
         self.table.clone()
     }
 
-    /// Rows of `tokens`, `[tokens, hidden]`, in the type that activations are computed in.
+    /// Rows of `tokens`, `[tokens, hidden]`.
     ///
     /// # Errors
     /// A token id past the table.
-    pub fn forward(&self, tokens: &[u32]) -> candle_core::Result<Tensor> {
+    pub fn forward(&self, tokens: &[u32]) -> Result<Rows> {
         if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.vocab) {
             candle_core::bail!(
                 "token id {id} is past the model's vocabulary of {}",
                 self.vocab
             )
         }
-        let ids = Tensor::new(tokens, &self.device)?;
-        match &self.table {
-            Weight::Float(table) => table.embedding(&ids)?.to_dtype(self.dtype),
-            Weight::Quantized(table) => table.embedding(&ids)?.to_dtype(self.dtype),
-        }
+        let ids = || Tensor::new(tokens, &self.device);
+        Ok(match &self.table {
+            Weight::Host(matrix) => {
+                let mut x = vec![0f32; tokens.len() * self.hidden];
+                for (id, row) in tokens.iter().zip(x.chunks_exact_mut(self.hidden)) {
+                    matrix.row(*id as usize, row);
+                }
+                Rows::Host {
+                    x,
+                    width: self.hidden,
+                }
+            }
+            Weight::Float(table) => Rows::Tensor(table.embedding(&ids()?)?.to_dtype(self.dtype)?),
+            Weight::Quantized(table) => {
+                Rows::Tensor(table.embedding(&ids()?)?.to_dtype(self.dtype)?)
+            }
+        })
     }
 }

@@ -1,8 +1,10 @@
 //! The gated feed-forward block.
 
-use candle_core::Tensor;
+use candle_core::Result;
 
-use super::Linear;
+use super::rows::sized;
+use super::{Linear, RmsNorm, Rows, Workspace};
+use crate::kernels;
 use crate::weights::{Loader, WeightsError};
 
 /// SwiGLU: `down(silu(gate(x)) ⊙ up(x))` (Shazeer, 2020, arXiv:2002.05202).
@@ -10,6 +12,7 @@ pub struct Mlp {
     gate: Linear,
     up: Linear,
     down: Linear,
+    intermediate: usize,
 }
 
 impl Mlp {
@@ -19,17 +22,41 @@ impl Mlp {
         hidden: usize,
         intermediate: usize,
         bias: bool,
-    ) -> Result<Self, WeightsError> {
+    ) -> std::result::Result<Self, WeightsError> {
         Ok(Self {
             gate: Linear::load(loader, "gate_proj", hidden, intermediate, bias)?,
             up: Linear::load(loader, "up_proj", hidden, intermediate, bias)?,
             down: Linear::load(loader, "down_proj", intermediate, hidden, bias)?,
+            intermediate,
         })
     }
 
-    /// `x` is `[tokens, hidden]`, and so is the result.
-    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let [gate, up] = Linear::forward_shared([&self.gate, &self.up], x)?;
-        self.down.forward(&(gate.silu()? * up)?)
+    /// Adds the block's output for `norm(x)` to `x`, `[tokens, hidden]`.
+    pub fn add_to(&self, x: &mut Rows, norm: &RmsNorm, work: &mut Workspace) -> Result<()> {
+        match x {
+            Rows::Tensor(x) => {
+                let normed = norm.on_tensor(x)?;
+                let gate = self.gate.product(&normed)?.silu()?;
+                let fed = self.down.product(&(gate * self.up.product(&normed)?)?)?;
+                *x = (&*x + fed)?;
+            }
+            Rows::Host { x, width } => {
+                norm.into_workspace(x, work);
+                let len = x.len() / (*width).max(1) * self.intermediate;
+                // Lent to the products, which want the rest of the workspace.
+                let mut inner = std::mem::take(&mut work.inner);
+                kernels::swiglu(
+                    work.simd,
+                    &work.normed,
+                    self.gate.host()?,
+                    self.up.host()?,
+                    sized(&mut inner, len),
+                    &mut work.inputs,
+                );
+                self.down.host()?.multiply_into(&inner, x, true, work);
+                work.inner = inner;
+            }
+        }
+        Ok(())
     }
 }

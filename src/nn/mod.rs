@@ -1,20 +1,22 @@
-//! The layers that models share, one file a layer. A layer knows tensors and [`crate::weights::Loader`];
+//! The layers that models share, one file a layer. A layer knows activations and [`crate::weights::Loader`];
 //! it knows neither files nor architectures.
 //!
-//! Activations of one sequence are `[tokens, width]`; there is no batch dimension.
+//! Activations of one sequence are `[tokens, width]` ([`Rows`]); there is no batch dimension. In the memory of this
+//! machine layers run on [`crate::kernels`] over buffers that each pass uses again ([`Workspace`]); on other devices
+//! on candle's tensors. A model is defined once for both.
 
 mod attention;
 mod embedding;
-mod kv_cache;
 mod linear;
 mod mlp;
 mod norm;
 mod rope;
+mod rows;
 
-pub use attention::{Attention, AttentionConfig, Mask};
+pub use attention::{Attention, AttentionConfig};
 pub use embedding::Embedding;
-pub use kv_cache::KvCache;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
-pub use rope::{Rope, RopeConfig, RopeLayout, RopeScaling, RopeTable};
+pub use rope::{PassTables, Rope, RopeConfig, RopeLayout, RopeScaling};
+pub use rows::{Rows, Workspace};

@@ -1,6 +1,12 @@
 //! Rotary position embedding (Su et al., 2021, arXiv:2104.09864) and its ways of reaching longer contexts.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use candle_core::{DType, Device, Result, Tensor};
+
+use super::attention::Mask;
+use crate::kernels;
 
 /// Which elements of a head are rotated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +64,20 @@ pub struct Rope {
     device: Device,
 }
 
-/// Cosines and sines of some positions, `[tokens, head_dim / 2]`, shared by all layers of a forward pass.
-pub struct RopeTable {
-    cos: Tensor,
-    sin: Tensor,
+/// What all layers of a forward pass share: cosines and sines of its positions, and what each token sees.
+pub struct PassTables {
+    tokens: usize,
+    cached: usize,
+    head_dim: usize,
     layout: RopeLayout,
+    angles: Angles,
+    masks: RefCell<Vec<Rc<Mask>>>,
+}
+
+/// `[tokens, head_dim / 2]` each.
+enum Angles {
+    Host { cos: Vec<f32>, sin: Vec<f32> },
+    Tensor { cos: Tensor, sin: Tensor },
 }
 
 impl Rope {
@@ -87,35 +102,82 @@ impl Rope {
         })
     }
 
-    /// The table for positions `start .. start + tokens`. Angles are computed in f32, as transformers does.
-    pub fn table(&self, start: usize, tokens: usize) -> Result<RopeTable> {
+    /// The tables for positions `start .. start + tokens`. Angles are computed in f32, as transformers does.
+    pub fn tables(&self, start: usize, tokens: usize) -> Result<PassTables> {
         let mut cos = Vec::with_capacity(tokens * self.inv_freq.len());
         let mut sin = Vec::with_capacity(tokens * self.inv_freq.len());
         for position in start..start + tokens {
             for &freq in &self.inv_freq {
-                let angle = position as f32 * freq;
-                cos.push(angle.cos() * self.magnitude);
-                sin.push(angle.sin() * self.magnitude);
+                let (s, c) = (position as f32 * freq).sin_cos();
+                cos.push(c * self.magnitude);
+                sin.push(s * self.magnitude);
             }
         }
         let shape = (tokens, self.inv_freq.len());
-        Ok(RopeTable {
-            cos: Tensor::from_vec(cos, shape, &self.device)?.to_dtype(self.dtype)?,
-            sin: Tensor::from_vec(sin, shape, &self.device)?.to_dtype(self.dtype)?,
+        let tensor = |x| Tensor::from_vec(x, shape, &self.device)?.to_dtype(self.dtype);
+        let angles = match self.device.is_cpu() {
+            true => Angles::Host { cos, sin },
+            false => Angles::Tensor {
+                cos: tensor(cos)?,
+                sin: tensor(sin)?,
+            },
+        };
+        Ok(PassTables {
+            tokens,
+            cached: start,
+            head_dim: 2 * self.inv_freq.len(),
             layout: self.layout,
+            angles,
+            masks: RefCell::default(),
         })
     }
 }
 
-impl RopeTable {
+impl PassTables {
+    /// Tokens of the pass.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// The angles for the kernels; none where they are on another device.
+    pub(super) fn angles(&self) -> kernels::Angles<'_> {
+        let (cos, sin): (&[f32], &[f32]) = match &self.angles {
+            Angles::Host { cos, sin } => (cos, sin),
+            Angles::Tensor { .. } => (&[], &[]),
+        };
+        kernels::Angles {
+            cos,
+            sin,
+            head_dim: self.head_dim,
+            neighbours: self.layout == RopeLayout::Pairs,
+        }
+    }
+
     /// Rotates `x`, `[heads, tokens, head_dim]`.
-    pub fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let Angles::Tensor { cos, sin } = &self.angles else {
+            candle_core::bail!("angles of this device meet activations of another one")
+        };
         let x = x.contiguous()?.unsqueeze(0)?;
         let y = match self.layout {
-            RopeLayout::Halves => candle_nn::rotary_emb::rope(&x, &self.cos, &self.sin)?,
-            RopeLayout::Pairs => candle_nn::rotary_emb::rope_i(&x, &self.cos, &self.sin)?,
+            RopeLayout::Halves => candle_nn::rotary_emb::rope(&x, cos, sin)?,
+            RopeLayout::Pairs => candle_nn::rotary_emb::rope_i(&x, cos, sin)?,
         };
         y.squeeze(0)
+    }
+
+    /// What the tokens see in a layer of that window; made once for all layers that share it.
+    pub(super) fn mask(&self, window: Option<usize>) -> Result<Rc<Mask>> {
+        let mut masks = self.masks.borrow_mut();
+        if let Some(mask) = masks.iter().find(|mask| mask.window() == window) {
+            return Ok(mask.clone());
+        }
+        let Angles::Tensor { cos, .. } = &self.angles else {
+            candle_core::bail!("a mask for activations of this device")
+        };
+        let mask = Mask::new(self.tokens, self.cached, window, cos.dtype(), cos.device())?;
+        masks.push(Rc::new(mask));
+        Ok(masks[masks.len() - 1].clone())
     }
 }
 

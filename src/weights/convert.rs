@@ -107,6 +107,40 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// All numbers as `dtype` (f32, f16 or bf16) into `out`, which has room for just them.
+    pub fn write(&self, dtype: DType, out: &mut [u8]) -> Result<()> {
+        match dtype {
+            DType::F32 => self.write_as(out, f32::to_le_bytes),
+            DType::F16 => self.write_as(out, |x| f16::from_f32(x).to_le_bytes()),
+            DType::BF16 => self.write_as(out, |x| bf16::from_f32(x).to_le_bytes()),
+            other => bail!("weights cannot be held in {other:?}"),
+        }
+    }
+
+    fn write_as<const N: usize>(
+        &self,
+        out: &mut [u8],
+        bytes: impl Fn(f32) -> [u8; N] + Sync,
+    ) -> Result<()> {
+        if self.numbers.checked_mul(N) != Some(out.len()) {
+            bail!("{} numbers do not fill {} bytes", self.numbers, out.len());
+        }
+        out.par_chunks_mut(CHUNK * N).enumerate().try_for_each_init(
+            || vec![0f32; CHUNK],
+            |buffer, (i, out)| {
+                let (out, _) = out.as_chunks_mut::<N>();
+                let Some(floats) = buffer.get_mut(..out.len()) else {
+                    bail!("a chunk is larger than its buffer");
+                };
+                self.read(i * CHUNK, floats)?;
+                for (out, x) in out.iter_mut().zip(floats.iter()) {
+                    *out = bytes(*x);
+                }
+                Ok(())
+            },
+        )
+    }
+
     /// The numbers as they are.
     fn same<const N: usize, T: Send>(&self, read: impl Fn([u8; N]) -> T + Sync) -> Vec<T> {
         let (numbers, _) = self.bytes.as_chunks::<N>();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::quantized::QTensor;
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::checkpoint::{Checkpoint, Header, Located};
@@ -14,18 +14,26 @@ use super::map::MappedFile;
 use super::options::LoadOptions;
 use super::seeded::Seeded;
 use super::{blocks, names, notes};
+use crate::kernels::{
+    Arena, CacheType, FloatData, FloatType, Matrix, PackedMatrix, SharedBytes, Simd,
+};
 
 /// A matrix ready for a linear layer, `[out, in]`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Weight {
+    /// In this machine's memory, for crane's kernels.
+    Host(Arc<Matrix>),
+    /// On another device.
     Float(Tensor),
+    /// The same, quantised.
     Quantized(Arc<QTensor>),
 }
 
 /// Turns named tensors of a [`Checkpoint`] into tensors on the device. Names are always Hugging Face's
 /// (`model.layers.0.self_attn.q_proj.weight`); for a GGUF file they are translated.
 ///
-/// On a CPU a quantised matrix of a GGUF file is not copied: it is read where it lies in the mapped file.
+/// On a CPU float matrices that are wanted as they are stored are not copied: they are read where they lie in the
+/// mapped file. Quantised ones are packed for the kernels, once, and the file's pages are let go.
 #[derive(Clone)]
 pub struct Loader<'a> {
     checkpoint: &'a Checkpoint,
@@ -34,6 +42,8 @@ pub struct Loader<'a> {
     prefix: String,
     /// Embedding tables by full name, so that a tied head is the same memory.
     tables: Arc<Mutex<HashMap<String, Weight>>>,
+    /// Memory of the matrices that are not read from the map.
+    arena: Arc<Arena>,
 }
 
 impl<'a> Loader<'a> {
@@ -46,6 +56,7 @@ impl<'a> Loader<'a> {
             options: Arc::new(options.clone()),
             prefix: String::new(),
             tables: Arc::default(),
+            arena: Arc::default(),
         })
     }
 
@@ -67,41 +78,43 @@ impl<'a> Loader<'a> {
         &self.options.device
     }
 
-    /// The type that activations are computed in: f32 with quantised matrices; else the type asked for;
-    /// else, for `auto`, f32 on a CPU and the stored type of the matrices on other devices.
+    /// Whether matrices stay in this machine's memory, for crane's kernels.
+    pub fn on_host(&self) -> bool {
+        self.options.device.is_cpu()
+    }
+
+    /// The type that activations are computed in: f32 on a CPU and with quantised matrices; else the type asked for;
+    /// else, for `auto`, the stored type of the matrices.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// The type that a float matrix stored as `format` is held in: with `auto`, halves stay halves on a CPU whose
-    /// kernels widen them in registers; else [`Loader::dtype`].
+    /// The type that a float matrix stored as `format` is held in: the one asked for; else, on a CPU, as it is stored,
+    /// and elsewhere [`Loader::dtype`].
     pub fn matrix_dtype(&self, format: Format) -> DType {
-        let kept = self.options.quant.is_none() && notes::keeps_halves(&self.options);
-        match format {
-            Format::F16 if kept => DType::F16,
-            Format::BF16 if kept => DType::BF16,
+        let asked = self.options.dtype.explicit();
+        match (asked, format) {
+            _ if self.options.quant.is_some() => self.dtype,
+            (Some(dtype), _) => dtype,
+            (None, Format::F16) if self.on_host() => DType::F16,
+            (None, Format::BF16) if self.on_host() => DType::BF16,
             _ => self.dtype,
         }
     }
 
-    /// The type that [`Loader::matrix`] holds the matrix `info` of the checkpoint in.
-    pub fn held(&self, info: &TensorInfo) -> Format {
-        let width = info.shape.last().copied().unwrap_or(0);
-        let quant = self.options.quant;
-        if let Some(dtype) =
-            quant.and_then(|q| q.block_type(width, notes::is_vocabulary(&info.name)))
-        {
-            return Format::Quantized(dtype);
-        }
-        let kept = quant.is_some() || self.options.dtype.explicit().is_none();
-        if info.format.is_quantized() && kept {
-            return info.format;
-        }
-        match self.matrix_dtype(info.format) {
-            DType::F16 => Format::F16,
-            DType::BF16 => Format::BF16,
-            _ => Format::F32,
-        }
+    /// How keys and values are kept: as asked for; else f32 where all matrices are, f16 otherwise.
+    pub fn cache_type(&self) -> CacheType {
+        self.options.cache.unwrap_or_else(|| {
+            let exact = self.options.quant.is_none()
+                && notes::matrices(self.checkpoint).all(|t| match t.format {
+                    Format::Quantized(_) if self.options.dtype.explicit().is_none() => false,
+                    format => self.matrix_dtype(format) == DType::F32,
+                });
+            match exact {
+                true => CacheType::F32,
+                false => CacheType::F16,
+            }
+        })
     }
 
     /// What the options change about the stored weights, one sentence each, for the user: nothing about a
@@ -155,7 +168,10 @@ impl<'a> Loader<'a> {
                 if stored != Format::Quantized(dtype) {
                     let made = blocks::quantize(&found.source()?, dtype, &shape, device)?;
                     found.release();
-                    return Ok(Weight::Quantized(Arc::new(made)));
+                    if !self.on_host() {
+                        return Ok(Weight::Quantized(Arc::new(made)));
+                    }
+                    return self.packed(dtype, &made.data()?, shape);
                 }
             }
         }
@@ -163,10 +179,15 @@ impl<'a> Loader<'a> {
             Format::Quantized(dtype)
                 if self.options.quant.is_some() || self.options.dtype.explicit().is_none() =>
             {
-                let (offset, bytes) = (found.tensor.entry.offset, found.tensor.entry.info.bytes);
-                let tensor = blocks::mapped(dtype, found.file, offset, bytes, &shape, device)?;
+                if self.on_host() && PackedMatrix::supports(dtype, in_) {
+                    let packed = self.packed(dtype, found.bytes(), shape)?;
+                    found.release();
+                    return Ok(packed);
+                }
+                let tensor = blocks::stored(dtype, found.bytes(), &shape, device)?;
                 Ok(Weight::Quantized(Arc::new(tensor)))
             }
+            _ if self.on_host() => self.float(&found, self.matrix_dtype(stored), shape),
             _ => {
                 let dtype = self.matrix_dtype(stored);
                 let tensor = found.source()?.tensor(dtype, &shape, device)?;
@@ -174,6 +195,60 @@ impl<'a> Loader<'a> {
                 Ok(Weight::Float(tensor))
             }
         }
+    }
+
+    /// Blocks as they lie in a file, packed.
+    fn packed(
+        &self,
+        dtype: GgmlDType,
+        blocks: &[u8],
+        [rows, width]: [usize; 2],
+    ) -> Result<Weight, WeightsError> {
+        let packed =
+            PackedMatrix::pack(Simd::detect(), dtype, blocks, rows, width, &self.arena)
+                .map_err(|e| self.no_memory(e))?;
+        match packed {
+            Some(matrix) => Ok(Weight::Host(Arc::new(Matrix::Packed(matrix)))),
+            None => Err(candle_core::Error::Msg(format!(
+                "{} bytes are no {dtype:?} matrix of {rows} x {width}",
+                blocks.len()
+            ))
+            .into()),
+        }
+    }
+
+    /// A float matrix of `dtype`: in the map where it is stored so, else converted.
+    fn float(
+        &self,
+        found: &Found,
+        dtype: DType,
+        [rows, width]: [usize; 2],
+    ) -> Result<Weight, WeightsError> {
+        let (kind, stored) = match dtype {
+            DType::F16 => (FloatType::F16, Format::F16),
+            DType::BF16 => (FloatType::BF16, Format::BF16),
+            _ => (FloatType::F32, Format::F32),
+        };
+        let simd = Simd::detect();
+        if found.tensor.entry.info.format == stored && !found.seeded {
+            let file: SharedBytes = found.file.clone();
+            let mapped = FloatData::shared(simd, kind, file, found.range(), rows, width);
+            if let Some(data) = mapped {
+                return Ok(Weight::Host(Arc::new(Matrix::Float(data))));
+            }
+        }
+        let len = rows.saturating_mul(width).saturating_mul(kind.size());
+        let mut bytes = self.arena.take(len).map_err(|e| self.no_memory(e))?;
+        found.source()?.write(dtype, &mut bytes)?;
+        found.release();
+        match FloatData::own(simd, kind, bytes, rows, width) {
+            Some(data) => Ok(Weight::Host(Arc::new(Matrix::Float(data)))),
+            None => Err(candle_core::Error::Msg(format!("no matrix of {rows} x {width}")).into()),
+        }
+    }
+
+    fn no_memory(&self, error: std::io::Error) -> WeightsError {
+        WeightsError::io(self.checkpoint.path(), error)
     }
 
     /// The embedding table `[vocab, hidden]`: as [`Loader::matrix`], and kept, so that asking again by
@@ -264,6 +339,11 @@ impl<'a> Found<'a> {
         entry.offset..entry.offset.saturating_add(entry.info.bytes)
     }
 
+    /// As stored.
+    fn bytes(&self) -> &'a [u8] {
+        self.file.bytes().get(self.range()).unwrap_or(&[])
+    }
+
     fn source(&self) -> Result<Source<'a>, WeightsError> {
         let info = &self.tensor.entry.info;
         let numbers = info.shape.iter().product();
@@ -273,8 +353,7 @@ impl<'a> Found<'a> {
                 numbers,
             ));
         }
-        let bytes = self.file.bytes().get(self.range()).unwrap_or(&[]);
-        Ok(Source::new(info.format, bytes, numbers)?)
+        Ok(Source::new(info.format, self.bytes(), numbers)?)
     }
 
     /// The stored bytes were converted into memory of their own and will not be read again.

@@ -15,6 +15,12 @@ pub(crate) struct MappedFile {
     map: Mmap,
 }
 
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 impl MappedFile {
     /// Maps `path`; an empty file is an error.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {

@@ -8,7 +8,6 @@ use super::checkpoint::Checkpoint;
 use super::describe::dominant;
 use super::format::{quantized_name, Format, TensorInfo};
 use super::options::LoadOptions;
-use crate::kernels::Simd;
 
 /// Whether a tensor is the embedding or the output head, by Hugging Face's name or GGUF's.
 pub(super) fn is_vocabulary(name: &str) -> bool {
@@ -20,28 +19,21 @@ pub(super) fn is_vocabulary(name: &str) -> bool {
 }
 
 /// The tensors that [`super::Loader::matrix`] may be asked for.
-fn matrices(checkpoint: &Checkpoint) -> impl Iterator<Item = &TensorInfo> {
+pub(super) fn matrices(checkpoint: &Checkpoint) -> impl Iterator<Item = &TensorInfo> {
     checkpoint
         .tensors()
         .filter(|t| t.shape.len() == 2 && t.name.ends_with(".weight"))
 }
 
-/// Whether f16 and bf16 matrices are used as they are stored while activations are f32.
-pub(super) fn keeps_halves(options: &LoadOptions) -> bool {
-    options.device.is_cpu()
-        && options.dtype.explicit().is_none()
-        && Simd::detect() != Simd::Portable
-}
-
 /// See [`super::Loader::dtype`].
 pub(super) fn activation_dtype(checkpoint: &Checkpoint, options: &LoadOptions) -> DType {
-    if options.quant.is_some() {
+    if options.quant.is_some() || options.device.is_cpu() {
         return DType::F32;
     }
     if let Some(dtype) = options.dtype.explicit() {
         return dtype;
     }
-    if options.device.is_cpu() || matrices(checkpoint).any(|t| t.format.is_quantized()) {
+    if matrices(checkpoint).any(|t| t.format.is_quantized()) {
         return DType::F32;
     }
     match dominant(matrices(checkpoint)) {
@@ -74,16 +66,6 @@ pub(super) fn notes(checkpoint: &Checkpoint, options: &LoadOptions) -> Vec<Strin
                     histogram(stored.iter().map(|t| t.format.name())),
                     dtype.as_str()
                 ));
-            }
-        }
-        (None, None) if options.device.is_cpu() && !keeps_halves(options) => {
-            for format in [Format::F16, Format::BF16] {
-                if matrices(checkpoint).any(|t| t.format == format) {
-                    notes.push(format!(
-                        "{} weights are computed in f32 on this CPU",
-                        format.name().to_lowercase()
-                    ));
-                }
             }
         }
         (None, None) => {}

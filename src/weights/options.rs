@@ -5,10 +5,12 @@ use std::fmt;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 
+use crate::kernels::CacheType;
+
 /// `--dtype`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DTypeChoice {
-    /// As stored where the device is fast at it: quantised stays; f16 and bf16 become f32 on a CPU.
+    /// As stored.
     #[default]
     Auto,
     F32,
@@ -75,6 +77,20 @@ pub struct LoadOptions {
     pub device: Device,
     pub dtype: DTypeChoice,
     pub quant: Option<Quant>,
+    /// How keys and values are kept; None: f32 beside matrices of f32, f16 beside all others.
+    pub cache: Option<CacheType>,
+}
+
+impl Default for LoadOptions {
+    /// On the CPU, as stored.
+    fn default() -> Self {
+        Self {
+            device: Device::Cpu,
+            dtype: DTypeChoice::Auto,
+            quant: None,
+            cache: None,
+        }
+    }
 }
 
 #[cfg(test)]

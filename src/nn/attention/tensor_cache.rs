@@ -1,10 +1,10 @@
-//! Keys and values of the tokens seen so far.
+//! Keys and values of the tokens seen so far, as tensors of a device.
 
 use candle_core::{DType, Device, Result, Tensor};
 
 /// The cache of one attention layer: two buffers `[kv_heads, capacity, head_dim]`, allocated when the first token
 /// arrives and doubled as needed up to the context, so that a short answer in a long context costs little.
-pub struct KvCache {
+pub(super) struct TensorCache {
     keys: Option<Tensor>,
     values: Option<Tensor>,
     len: usize,
@@ -17,7 +17,7 @@ pub struct KvCache {
 /// Tokens that the first allocation holds.
 const FIRST_CAPACITY: usize = 512;
 
-impl KvCache {
+impl TensorCache {
     /// An empty cache for at most `context` tokens.
     pub fn new(
         kv_heads: usize,
@@ -40,11 +40,6 @@ impl KvCache {
     /// Tokens held.
     pub fn len(&self) -> usize {
         self.len
-    }
-
-    /// Whether no token is held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Forgets all but the first `len` tokens.
@@ -124,7 +119,7 @@ mod tests {
 
     #[test]
     fn grows_keeps_and_rolls_back() {
-        let mut cache = KvCache::new(2, 4, 2000, DType::F32, &Device::Cpu);
+        let mut cache = TensorCache::new(2, 4, 2000, DType::F32, &Device::Cpu);
         let first = tokens(1, 500);
         cache.append(&first, &first).unwrap();
         let second = tokens(2, 700);
@@ -150,7 +145,7 @@ mod tests {
 
     #[test]
     fn refuses_more_than_the_context() {
-        let mut cache = KvCache::new(2, 4, 8, DType::F32, &Device::Cpu);
+        let mut cache = TensorCache::new(2, 4, 8, DType::F32, &Device::Cpu);
         let block = tokens(0, 8);
         cache.append(&block, &block).unwrap();
         let one = tokens(0, 1);
