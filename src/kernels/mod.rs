@@ -13,6 +13,6 @@ mod quantized_x86;
 mod simd;
 
 pub use activations::Activations;
-pub use float::{FloatMatrix, Floats};
+pub use float::{FloatMatrix, FloatTiles, Floats, Unit};
 pub use quantized::QuantizedMatrix;
 pub use simd::Simd;
