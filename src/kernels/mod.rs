@@ -1,26 +1,31 @@
 //! The fast arithmetic under [`crate::nn`]: one file an operation. A kernel knows slices, not models.
 //!
-//! The instruction set is picked at run time, so one portable binary runs at full speed. Work is split over rayon's
-//! global pool, the only pool of a forward pass. A result never depends on the number of threads: each output is
-//! computed whole, in a fixed order, by one of them.
+//! The instruction set is picked at run time ([`Simd`]), so one portable binary runs at full speed. Work is split over
+//! [`pool`], the only pool of a forward pass. A result never depends on the number of threads: each output is computed
+//! whole, in a fixed order, by one of them.
 
-mod activations;
+pub mod attention;
+mod cache;
 mod float;
 pub mod limits;
+mod matrix;
 mod memory;
+mod norm;
 pub mod pool;
+mod product;
 mod quant;
-mod quantized;
-#[cfg(target_arch = "x86_64")]
-mod quantized_x86;
+mod rope;
 mod simd;
 
-pub use activations::Activations;
-pub use float::{FloatMatrix, Floats};
+pub use attention::Attention;
+pub use cache::{CacheError, CacheType, KvCache, UnknownCacheType};
+pub use float::{FloatMatrix, FloatTiles, Floats};
+pub use matrix::{FloatData, FloatType, Matrix, SharedBytes};
 pub use memory::{Arena, Bytes};
+pub use norm::{rms_norm, rms_norm_in_place};
+pub use product::{multiply, swiglu, Inputs, Product, Weights};
 pub use quant::PackedMatrix;
-pub use quantized::QuantizedMatrix;
+pub use rope::{rotate, Angles};
 pub use simd::Simd;
 
-/// Rows of a matrix that are multiplied with all tokens at a time.
-pub(crate) const PANEL: usize = 32;
+pub(crate) use float::PANEL;

@@ -28,6 +28,43 @@ unsafe fn accumulate(acc: __m256i, u: __m256i, q: __m256i) -> __m256i {
     _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
 }
 
+/// Eight rows of eight numbers to eight columns.
+#[inline(always)]
+unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    // Half `l` of `fours[q][j]` is column 4l + j of the rows 4q..4q + 4.
+    let fours: [[__m256; 4]; 2] = std::array::from_fn(|q| {
+        let row = |i: usize| _mm256_loadu_ps(from.add((4 * q + i) * from_stride));
+        let (low, high) = (
+            [
+                _mm256_unpacklo_ps(row(0), row(1)),
+                _mm256_unpacklo_ps(row(2), row(3)),
+            ],
+            [
+                _mm256_unpackhi_ps(row(0), row(1)),
+                _mm256_unpackhi_ps(row(2), row(3)),
+            ],
+        );
+        let (low, high) = (
+            low.map(|x| _mm256_castps_pd(x)),
+            high.map(|x| _mm256_castps_pd(x)),
+        );
+        [
+            _mm256_castpd_ps(_mm256_unpacklo_pd(low[0], low[1])),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(low[0], low[1])),
+            _mm256_castpd_ps(_mm256_unpacklo_pd(high[0], high[1])),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(high[0], high[1])),
+        ]
+    });
+    for j in 0..4 {
+        let [a, b] = fours.map(|four| four[j]);
+        _mm256_storeu_ps(to.add(j * to_stride), _mm256_permute2f128_ps::<0x20>(a, b));
+        _mm256_storeu_ps(
+            to.add((j + 4) * to_stride),
+            _mm256_permute2f128_ps::<0x31>(a, b),
+        );
+    }
+}
+
 impl Lanes for Avx2 {
     type F = F;
     type I = I;
@@ -127,6 +164,13 @@ impl Lanes for Avx2 {
         let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
         let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
         _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)))
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            let (from, to) = (from.add(i * from_stride + j), to.add(j * to_stride + i));
+            transpose8(from, from_stride, to, to_stride);
+        }
     }
 
     #[inline(always)]

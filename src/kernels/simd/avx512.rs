@@ -96,6 +96,49 @@ impl Lanes for Avx512 {
     unsafe fn largest(x: __m512) -> f32 {
         _mm512_reduce_max_ps(x)
     }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // Four rows each: quarter `l` of `fours[q][j]` is column 4l + j of the rows 4q..4q + 4.
+        let fours: [[__m512; 4]; 4] = std::array::from_fn(|q| {
+            let row = |i: usize| _mm512_loadu_ps(from.add((4 * q + i) * from_stride));
+            let (low, high) = (
+                [
+                    _mm512_unpacklo_ps(row(0), row(1)),
+                    _mm512_unpacklo_ps(row(2), row(3)),
+                ],
+                [
+                    _mm512_unpackhi_ps(row(0), row(1)),
+                    _mm512_unpackhi_ps(row(2), row(3)),
+                ],
+            );
+            let (low, high) = (
+                low.map(|x| _mm512_castps_pd(x)),
+                high.map(|x| _mm512_castps_pd(x)),
+            );
+            [
+                _mm512_castpd_ps(_mm512_unpacklo_pd(low[0], low[1])),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(low[0], low[1])),
+                _mm512_castpd_ps(_mm512_unpacklo_pd(high[0], high[1])),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(high[0], high[1])),
+            ]
+        });
+        for j in 0..4 {
+            let [a, b, c, d] = fours.map(|four| four[j]);
+            let (ab, cd) = (
+                _mm512_shuffle_f32x4::<0x88>(a, b),
+                _mm512_shuffle_f32x4::<0x88>(c, d),
+            );
+            let put = |column: usize, x: __m512| _mm512_storeu_ps(to.add(column * to_stride), x);
+            put(j, _mm512_shuffle_f32x4::<0x88>(ab, cd));
+            put(j + 8, _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+            let (ab, cd) = (
+                _mm512_shuffle_f32x4::<0xdd>(a, b),
+                _mm512_shuffle_f32x4::<0xdd>(c, d),
+            );
+            put(j + 4, _mm512_shuffle_f32x4::<0x88>(ab, cd));
+            put(j + 12, _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+        }
+    }
 
     #[inline(always)]
     unsafe fn round(x: __m512) -> __m512i {

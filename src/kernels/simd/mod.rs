@@ -167,6 +167,8 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn sum(x: Self::F) -> f32;
     /// The largest lane (of numbers).
     unsafe fn largest(x: Self::F) -> f32;
+    /// Sixteen rows of sixteen numbers, `from_stride` apart, to sixteen columns, `to_stride` apart; bits are kept.
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize);
 
     /// To the nearest integer, ties to even.
     unsafe fn round(x: Self::F) -> Self::I;

@@ -110,6 +110,16 @@ impl Lanes for Portable {
     unsafe fn largest(x: F) -> f32 {
         x.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // As integers: a float that is loaded may lose the bits of what is not a number.
+        let (from, to) = (from.cast::<u32>(), to.cast::<u32>());
+        for i in 0..LANES {
+            for j in 0..LANES {
+                *to.add(j * to_stride + i) = *from.add(i * from_stride + j);
+            }
+        }
+    }
 
     #[inline(always)]
     unsafe fn round(x: F) -> I {

@@ -138,3 +138,32 @@ proptest! {
         }
     }
 }
+
+/// A block of sixteen by sixteen, turned; with strides of 17 and 19.
+struct Turned<'a>(&'a [f32; LANES * 17]);
+
+impl Kernel for Turned<'_> {
+    type Output = [f32; LANES * 19];
+
+    #[inline(always)]
+    unsafe fn eval<L: Lanes>(self) -> Self::Output {
+        let mut out = [0.0; LANES * 19];
+        L::transpose(self.0.as_ptr(), 17, out.as_mut_ptr(), 19);
+        out
+    }
+}
+
+#[test]
+fn blocks_are_transposed_bit_by_bit() {
+    // Signalling ones that are not numbers among them.
+    let bits = |i: usize| 0x7f80_0001 + 37 * i as u32;
+    let block: [f32; LANES * 17] = std::array::from_fn(|i| f32::from_bits(bits(i)));
+    for simd in Simd::available() {
+        let turned = simd.run(Turned(&block));
+        for i in 0..LANES {
+            for j in 0..LANES {
+                assert_eq!(turned[j * 19 + i].to_bits(), bits(i * 17 + j), "{simd:?}");
+            }
+        }
+    }
+}

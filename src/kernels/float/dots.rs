@@ -1,0 +1,167 @@
+//! One or few tokens: rows of the weight straight from memory, each read once. Lanes run along the row.
+
+use super::arithmetic::{padded, prefetch_many, Arithmetic, Line};
+use super::{Operation, PANEL};
+use crate::kernels::simd::LANES;
+
+/// How far ahead weights are asked for, in bytes: beyond the page of 4 KiB at whose end the hardware stops doing so.
+const AHEAD: usize = 4096;
+
+/// Rows of `x.len()` numbers with one token, in f32.
+pub(super) struct Dot<'a, W> {
+    pub weights: &'a [W],
+    pub x: &'a [f32],
+    pub out: &'a mut [f32],
+}
+
+impl<W: Copy + Default> Operation for Dot<'_, W> {
+    type Weight = W;
+
+    #[inline(always)]
+    unsafe fn eval<A: Arithmetic<Weight = W>>(self) {
+        const UNROLL: usize = 4;
+        let width = self.x.len();
+        let step = UNROLL * A::PER_VECTOR;
+        let whole = width / A::PER_VECTOR * A::PER_VECTOR;
+        let last = padded(self.x.as_ptr().add(whole), width - whole);
+        for (row, out) in self.weights.chunks_exact(width).zip(self.out) {
+            let (w, x) = (row.as_ptr(), self.x.as_ptr());
+            let mut sums = [A::zero(); UNROLL];
+            let mut at = 0;
+            // SAFETY: all vectors end within `whole`, and what is left of the row is copied first.
+            while at + step <= whole {
+                prefetch_many(
+                    w.cast::<u8>()
+                        .wrapping_add(AHEAD)
+                        .cast::<W>()
+                        .wrapping_add(at),
+                    step,
+                );
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    let at = at + i * A::PER_VECTOR;
+                    *sum = A::add_product(*sum, A::weights(w.add(at)), A::activations(x.add(at)));
+                }
+                at += step;
+            }
+            while at < whole {
+                sums[0] = A::add_product(sums[0], A::weights(w.add(at)), A::activations(x.add(at)));
+                at += A::PER_VECTOR;
+            }
+            if whole < width {
+                let w = padded(w.add(whole), width - whole);
+                sums[1] = A::add_product(
+                    sums[1],
+                    A::weights(w.as_ptr()),
+                    A::activations(last.as_ptr()),
+                );
+            }
+            let [a, b, c, d] = sums.map(|sum| A::total(sum));
+            *out = (a + b) + (c + d);
+        }
+    }
+}
+
+/// Rows of `width` numbers with few tokens, each `[row_lines]` lines of `x`, to `out` `[tokens, PANEL]`.
+pub(super) struct Dots<'a, W> {
+    pub weights: &'a [W],
+    pub width: usize,
+    pub x: &'a [Line],
+    pub out: &'a mut [f32],
+}
+
+impl<W: Copy + Default> Operation for Dots<'_, W> {
+    type Weight = W;
+
+    #[inline(always)]
+    unsafe fn eval<A: Arithmetic<Weight = W>>(self) {
+        let Self {
+            weights,
+            width,
+            x,
+            out,
+        } = self;
+        let row_lines = width.div_ceil(A::PER_VECTOR);
+        let rows_at_once = if A::ACCUMULATORS >= 16 { 4 } else { 2 };
+        for (block, weights) in weights.chunks(rows_at_once * width).enumerate() {
+            let tokens_at_once = rows_at_once;
+            let groups = x.chunks(tokens_at_once * row_lines);
+            let outs = out.chunks_mut(tokens_at_once * PANEL);
+            for (group, (x, out)) in groups.zip(outs).enumerate() {
+                let out = &mut out[block * rows_at_once..];
+                let ahead = group == 0;
+                match (weights.len() / width, x.len() / row_lines) {
+                    (4, 4) => dots::<A, 4, 4>(weights, width, x, out, ahead),
+                    (4, 3) => dots::<A, 4, 3>(weights, width, x, out, ahead),
+                    (4, 2) => dots::<A, 4, 2>(weights, width, x, out, ahead),
+                    (4, 1) => dots::<A, 4, 1>(weights, width, x, out, ahead),
+                    (2, 2) => dots::<A, 2, 2>(weights, width, x, out, ahead),
+                    (rows, tokens) => {
+                        for row in 0..rows {
+                            for token in 0..tokens {
+                                let (w, x) = (&weights[row * width..], &x[token * row_lines..]);
+                                dots::<A, 1, 1>(
+                                    w,
+                                    width,
+                                    x,
+                                    &mut out[token * PANEL + row..],
+                                    ahead,
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The first `R` rows of `weights` with the first `T` tokens of `x`.
+#[inline(always)]
+unsafe fn dots<A: Arithmetic, const R: usize, const T: usize>(
+    weights: &[A::Weight],
+    width: usize,
+    x: &[Line],
+    out: &mut [f32],
+    ahead: bool,
+) {
+    let row_lines = width.div_ceil(A::PER_VECTOR);
+    assert!(
+        weights.len() >= R * width
+            && x.len() >= T * row_lines
+            && out.len() > (T - 1) * PANEL + R - 1
+    );
+    let (w, x): (*const A::Weight, *const f32) = (weights.as_ptr(), x.as_ptr().cast());
+    let mut sums = [[A::zero(); T]; R];
+    // SAFETY: `R` rows and `T` tokens are there (asserted); what is left of a row is copied first.
+    let mut step = |line: usize, w: [A::Units; R]| {
+        for t in 0..T {
+            let x = A::load(x.add((t * row_lines + line) * LANES));
+            for r in 0..R {
+                sums[r][t] = A::add_product(sums[r][t], w[r], x);
+            }
+        }
+    };
+    let whole = width / A::PER_VECTOR;
+    for line in 0..whole {
+        let at = line * A::PER_VECTOR;
+        if ahead {
+            for r in 0..R {
+                prefetch_many(w.wrapping_add((R + r) * width + at), 1);
+            }
+        }
+        step(
+            line,
+            std::array::from_fn(|r| A::weights(w.add(r * width + at))),
+        );
+    }
+    if whole < row_lines {
+        let at = whole * A::PER_VECTOR;
+        let last = |r: usize| padded(w.add(r * width + at), width - at);
+        step(whole, std::array::from_fn(|r| A::weights(last(r).as_ptr())));
+    }
+    for r in 0..R {
+        for t in 0..T {
+            out[t * PANEL + r] = A::total(sums[r][t]);
+        }
+    }
+}
