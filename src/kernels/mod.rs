@@ -5,6 +5,8 @@
 //! computed whole, in a fixed order, by one of them.
 
 mod activations;
+mod attention;
+mod cache;
 mod float;
 pub mod pool;
 mod quantized;
@@ -13,6 +15,8 @@ mod quantized_x86;
 mod simd;
 
 pub use activations::Activations;
+pub use attention::{Attention, Workspace};
+pub use cache::{CacheError, CacheType, KvCache, UnknownCacheType};
 pub use float::{FloatMatrix, Floats};
 pub use quantized::QuantizedMatrix;
 pub use simd::Simd;
