@@ -173,7 +173,7 @@ pub(crate) trait Lanes: Copy + 'static {
     /// To the nearest integer, ties to even.
     unsafe fn round(x: Self::F) -> Self::I;
     unsafe fn to_float(x: Self::I) -> Self::F;
-    /// `2^(x − 1)` for `x` of −125..=128.
+    /// `2^(x − 1)` for `x` of −125..=128; 0 for −126.
     unsafe fn exp2_less_one(x: Self::I) -> Self::F;
     unsafe fn splat_i(x: i32) -> Self::I;
     unsafe fn sum_i(x: Self::I) -> i32;

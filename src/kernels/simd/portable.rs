@@ -131,7 +131,7 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn exp2_less_one(x: I) -> F {
-        x.map(|x| f32::from_bits(((x + 126) << 23) as u32))
+        x.map(|x| f32::from_bits((x.wrapping_add(126) << 23) as u32))
     }
     #[inline(always)]
     unsafe fn splat_i(x: i32) -> I {
