@@ -70,6 +70,7 @@ fn open_crane(path: &Path) -> Result<Crane> {
             false => DTypeChoice::Auto,
         },
         quant: None,
+        ..LoadOptions::default()
     };
     let loader = Loader::new(&checkpoint, &options)?;
     Ok(Crane(crane::models::load(&loader, Some(1024))?))

@@ -2,6 +2,8 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::kernels;
+
 use super::BenchError;
 
 /// Runs `work`, whose forward passes and loads take `threads` threads.
@@ -12,6 +14,7 @@ pub fn use_threads<T: Send>(
     threads: usize,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, BenchError> {
+    kernels::pool::set_threads(threads);
     Ok(pool(threads)?.install(work))
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use crate::kernels::{CacheType, Simd};
 use crate::weights::{DTypeChoice, Quant};
 
 #[derive(Debug, Clone, Args)]
@@ -20,6 +21,12 @@ pub struct GlobalArgs {
     /// Threads [default: the physical cores this process may use]
     #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
+    /// How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]
+    #[arg(long, global = true, value_name = "TYPE")]
+    pub cache_type: Option<CacheType>,
+    /// The best instruction set that is used, for comparisons [default: the best of this CPU]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub simd: Option<SimdArg>,
     /// Use only what is on this machine (also HF_HUB_OFFLINE=1)
     #[arg(long, global = true)]
     pub offline: bool,
@@ -38,6 +45,26 @@ pub struct GlobalArgs {
     /// Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
+}
+
+/// `--simd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SimdArg {
+    Portable,
+    Avx2,
+    Avx512,
+    Avx512bf16,
+}
+
+impl From<SimdArg> for Simd {
+    fn from(typed: SimdArg) -> Self {
+        match typed {
+            SimdArg::Portable => Self::Portable,
+            SimdArg::Avx2 => Self::Avx2,
+            SimdArg::Avx512 => Self::Avx512,
+            SimdArg::Avx512bf16 => Self::Avx512Bf16,
+        }
+    }
 }
 
 /// `--quant`, for the subcommands that load a model.

@@ -40,6 +40,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::kernels::Simd;
 use crate::models::{Task, ARCHITECTURES};
 use settings::Settings;
 
@@ -159,6 +160,7 @@ fn run_command_line() -> u8 {
         Err(message) => return exit::usage(&message),
     };
     let color = cli.global.color;
+    Simd::limit(cli.global.simd.map(Simd::from));
     let result =
         Settings::resolve(&cli.global, &|name| std::env::var(name).ok()).and_then(|settings| {
             threads::configure(match &cli.command {

@@ -65,6 +65,7 @@ impl Session {
             device: picked.device,
             dtype: settings.dtype,
             quant,
+            cache: settings.cache,
         };
         let loader = Loader::new(&checkpoint, &options)?;
         let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();

@@ -1,6 +1,7 @@
 //! The global flags as resolved: flags over environment over defaults.
 
 use crate::hub::HubSettings;
+use crate::kernels::CacheType;
 use crate::weights::DTypeChoice;
 
 use super::environment;
@@ -13,6 +14,8 @@ use super::threads;
 pub struct Settings {
     pub device: DeviceChoice,
     pub dtype: DTypeChoice,
+    /// None: as the weights suggest.
+    pub cache: Option<CacheType>,
     pub threads: usize,
     pub hub: HubSettings,
     pub quiet: bool,
@@ -30,6 +33,7 @@ impl Settings {
         Ok(Self {
             device: args.device,
             dtype: args.dtype.into(),
+            cache: args.cache_type,
             threads: args
                 .threads
                 .map_or_else(threads::default_count, |n| n as usize),

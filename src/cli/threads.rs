@@ -2,6 +2,8 @@
 
 use anyhow::Context;
 
+use crate::kernels::pool;
+
 /// The physical cores that this process may use: sibling threads of a core share its arithmetic units, and
 /// the affinity mask and the cgroup's quota bound what is there.
 pub fn default_count() -> usize {
@@ -53,6 +55,7 @@ fn cpu_list(text: &str) -> Option<Vec<usize>> {
 /// Gives the thread pools their size. Must run before any other thread starts: pools read their size once,
 /// and the environment may only be written while there is one thread to read it.
 pub fn configure(threads: usize) -> anyhow::Result<()> {
+    pool::set_threads(threads);
     for variable in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
         std::env::set_var(variable, threads.to_string());
     }

@@ -102,14 +102,30 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// The type that [`Loader::matrix`] holds the matrix `info` of the checkpoint in.
+    pub fn held(&self, info: &TensorInfo) -> Format {
+        let width = info.shape.last().copied().unwrap_or(0);
+        let quant = self.options.quant;
+        if let Some(dtype) =
+            quant.and_then(|q| q.block_type(width, notes::is_vocabulary(&info.name)))
+        {
+            return Format::Quantized(dtype);
+        }
+        let kept = quant.is_some() || self.options.dtype.explicit().is_none();
+        if info.format.is_quantized() && kept {
+            return info.format;
+        }
+        match self.matrix_dtype(info.format) {
+            DType::F16 => Format::F16,
+            DType::BF16 => Format::BF16,
+            _ => Format::F32,
+        }
+    }
+
     /// How keys and values are kept: as asked for; else f32 where all matrices are, f16 otherwise.
     pub fn cache_type(&self) -> CacheType {
         self.options.cache.unwrap_or_else(|| {
-            let exact = self.options.quant.is_none()
-                && notes::matrices(self.checkpoint).all(|t| match t.format {
-                    Format::Quantized(_) if self.options.dtype.explicit().is_none() => false,
-                    format => self.matrix_dtype(format) == DType::F32,
-                });
+            let exact = notes::matrices(self.checkpoint).all(|t| self.held(t) == Format::F32);
             match exact {
                 true => CacheType::F32,
                 false => CacheType::F16,

@@ -47,6 +47,7 @@ fn load(path: &Path) -> (Box<dyn LanguageModel>, Tokenizer) {
         device: Device::Cpu,
         dtype: DTypeChoice::F32,
         quant: None,
+        ..LoadOptions::default()
     };
     let loader = Loader::new(&checkpoint, &options).unwrap();
     let model = crane::models::load(&loader, None).unwrap();

@@ -43,6 +43,7 @@ fn open(path: &Path) -> (Engine, Checkpoint) {
         device: candle_core::Device::Cpu,
         dtype: DTypeChoice::Auto,
         quant: None,
+        ..LoadOptions::default()
     };
     let model =
         crane::models::load(&Loader::new(&checkpoint, &options).unwrap(), Some(2048)).unwrap();

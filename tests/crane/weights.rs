@@ -17,10 +17,12 @@ fn options(dtype: DTypeChoice, quant: Option<Quant>) -> LoadOptions {
         dtype,
         quant,
     }
+    ..LoadOptions::default()
 }
 
 fn auto() -> LoadOptions {
     options(DTypeChoice::Auto, None)
+    ..LoadOptions::default()
 }
 
 fn open(file: &Gguf) -> (tempfile::TempDir, Checkpoint) {

@@ -43,6 +43,7 @@ fn auto() -> LoadOptions {
         dtype: DTypeChoice::Auto,
         quant: None,
     }
+    ..LoadOptions::default()
 }
 
 fn changed(change: impl Fn(&mut Gguf)) -> Vec<u8> {

@@ -100,6 +100,7 @@ impl<'a> Work<'a> {
                                 device: picked.device,
                                 dtype: dtype.into(),
                                 quant: quant.choice(),
+                                cache: None,
                             },
                             device: picked.name,
                             dtype: numbers.0,
