@@ -6,6 +6,7 @@
 
 mod activations;
 mod float;
+pub mod heap;
 pub mod limits;
 mod quantized;
 #[cfg(target_arch = "x86_64")]
