@@ -46,6 +46,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Answer one prompt')
             [CompletionResult]::new('chat', 'chat', [CompletionResultType]::ParameterValue, 'Hold a conversation')
             [CompletionResult]::new('score', 'score', [CompletionResultType]::ParameterValue, 'Score a text: negative log-likelihood and perplexity')
+            [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure speed, beside the machine''s own limit')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'Say what this binary can compute on, and why not on the rest')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a shell''s completion script')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print the manual page (roff)')
@@ -283,6 +284,39 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'crane;bench' {
+            [CompletionResult]::new('--synthetic', '--synthetic', [CompletionResultType]::ParameterName, 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same')
+            [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Tokens of a prompt, in one pass; 0 leaves the test out')
+            [CompletionResult]::new('--n-prompt', '--n-prompt', [CompletionResultType]::ParameterName, 'Tokens of a prompt, in one pass; 0 leaves the test out')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Tokens generated one by one; 0 leaves the test out')
+            [CompletionResult]::new('--n-gen', '--n-gen', [CompletionResultType]::ParameterName, 'Tokens generated one by one; 0 leaves the test out')
+            [CompletionResult]::new('--pg', '--pg', [CompletionResultType]::ParameterName, 'A prompt and what is generated after it, together (repeatable)')
+            [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'Tokens that are in the cache before each test')
+            [CompletionResult]::new('--n-depth', '--n-depth', [CompletionResultType]::ParameterName, 'Tokens that are in the cache before each test')
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Times that each test is repeated, in turn with the others, after one to warm up')
+            [CompletionResult]::new('--repetitions', '--repetitions', [CompletionResultType]::ParameterName, 'Times that each test is repeated, in turn with the others, after one to warm up')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Number types; auto keeps what the file stores. A quantised model is measured once, whatever stands here')
+            [CompletionResult]::new('--quant', '--quant', [CompletionResultType]::ParameterName, 'Quantise at load')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Where to compute: auto, cpu, cuda, cuda:N or metal')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Shape of the output; --json alone is --format json')
+            [CompletionResult]::new('--save', '--save', [CompletionResultType]::ParameterName, 'Keep the result under a name, for --compare')
+            [CompletionResult]::new('--compare', '--compare', [CompletionResultType]::ParameterName, 'Ratios to a saved result, or to a file of --format json')
+            [CompletionResult]::new('--fail-if', '--fail-if', [CompletionResultType]::ParameterName, 'Exit with 7 if this is so: decode, prefill, ttft, load, memory, nll or kl; ''<'' or ''>''; a number or a change in percent against --compare, as in ''decode<-5%'' (repeatable)')
+            [CompletionResult]::new('--quality', '--quality', [CompletionResultType]::ParameterName, 'Also say how likely the model finds this text, and how far it is from itself in f32')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where models are kept [default: the Hugging Face cache]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use only what is on this machine (also HF_HUB_OFFLINE=1)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only errors on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only errors on stderr')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON on stdout')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'crane;devices' {
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Where to compute: auto, cpu, cuda, cuda:N or metal')
             [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Number type to compute in; auto keeps what the file stores where the device is fast at it')
@@ -343,6 +377,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Answer one prompt')
             [CompletionResult]::new('chat', 'chat', [CompletionResultType]::ParameterValue, 'Hold a conversation')
             [CompletionResult]::new('score', 'score', [CompletionResultType]::ParameterValue, 'Score a text: negative log-likelihood and perplexity')
+            [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure speed, beside the machine''s own limit')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'Say what this binary can compute on, and why not on the rest')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a shell''s completion script')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print the manual page (roff)')
@@ -371,6 +406,9 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             break
         }
         'crane;help;score' {
+            break
+        }
+        'crane;help;bench' {
             break
         }
         'crane;help;devices' {

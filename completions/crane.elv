@@ -43,6 +43,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand run 'Answer one prompt'
             cand chat 'Hold a conversation'
             cand score 'Score a text: negative log-likelihood and perplexity'
+            cand bench 'Measure speed, beside the machine''s own limit'
             cand devices 'Say what this binary can compute on, and why not on the rest'
             cand completions 'Print a shell''s completion script'
             cand man 'Print the manual page (roff)'
@@ -270,6 +271,38 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'crane;bench'= {
+            cand --synthetic 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same'
+            cand -p 'Tokens of a prompt, in one pass; 0 leaves the test out'
+            cand --n-prompt 'Tokens of a prompt, in one pass; 0 leaves the test out'
+            cand -n 'Tokens generated one by one; 0 leaves the test out'
+            cand --n-gen 'Tokens generated one by one; 0 leaves the test out'
+            cand --pg 'A prompt and what is generated after it, together (repeatable)'
+            cand -d 'Tokens that are in the cache before each test'
+            cand --n-depth 'Tokens that are in the cache before each test'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand -r 'Times that each test is repeated, in turn with the others, after one to warm up'
+            cand --repetitions 'Times that each test is repeated, in turn with the others, after one to warm up'
+            cand --dtype 'Number types; auto keeps what the file stores. A quantised model is measured once, whatever stands here'
+            cand --quant 'Quantise at load'
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --format 'Shape of the output; --json alone is --format json'
+            cand --save 'Keep the result under a name, for --compare'
+            cand --compare 'Ratios to a saved result, or to a file of --format json'
+            cand --fail-if 'Exit with 7 if this is so: decode, prefill, ttft, load, memory, nll or kl; ''<'' or ''>''; a number or a change in percent against --compare, as in ''decode<-5%'' (repeatable)'
+            cand --quality 'Also say how likely the model finds this text, and how far it is from itself in f32'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
         &'crane;devices'= {
             cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
             cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
@@ -327,6 +360,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand run 'Answer one prompt'
             cand chat 'Hold a conversation'
             cand score 'Score a text: negative log-likelihood and perplexity'
+            cand bench 'Measure speed, beside the machine''s own limit'
             cand devices 'Say what this binary can compute on, and why not on the rest'
             cand completions 'Print a shell''s completion script'
             cand man 'Print the manual page (roff)'
@@ -347,6 +381,8 @@ set edit:completion:arg-completer[crane] = {|@words|
         &'crane;help;chat'= {
         }
         &'crane;help;score'= {
+        }
+        &'crane;help;bench'= {
         }
         &'crane;help;devices'= {
         }

@@ -49,6 +49,7 @@ complete -c crane -n "__fish_crane_needs_command" -f -a "verify" -d 'Check a mod
 complete -c crane -n "__fish_crane_needs_command" -f -a "run" -d 'Answer one prompt'
 complete -c crane -n "__fish_crane_needs_command" -f -a "chat" -d 'Hold a conversation'
 complete -c crane -n "__fish_crane_needs_command" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
+complete -c crane -n "__fish_crane_needs_command" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
 complete -c crane -n "__fish_crane_needs_command" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
 complete -c crane -n "__fish_crane_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
 complete -c crane -n "__fish_crane_needs_command" -f -a "man" -d 'Print the manual page (roff)'
@@ -271,6 +272,55 @@ complete -c crane -n "__fish_crane_using_subcommand score" -s q -l quiet -d 'Onl
 complete -c crane -n "__fish_crane_using_subcommand score" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand score" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand score" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand bench" -l synthetic -d 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same' -r -f -a "smollm2-135m\t''
+smollm2-360m\t''
+smollm2-1.7b\t''
+qwen2.5-0.5b\t''
+qwen2.5-1.5b\t''
+qwen2.5-3b\t''
+qwen2.5-7b\t''
+qwen2.5-coder-0.5b\t''
+qwen2.5-coder-1.5b\t''
+qwen2.5-coder-7b\t''
+qwen3-0.6b\t''
+qwen3-1.7b\t''
+qwen3-4b\t''
+qwen3-8b\t''
+llama3.2-1b\t''
+llama3.2-3b\t''
+tinyllama-1.1b\t''"
+complete -c crane -n "__fish_crane_using_subcommand bench" -s p -l n-prompt -d 'Tokens of a prompt, in one pass; 0 leaves the test out' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -s n -l n-gen -d 'Tokens generated one by one; 0 leaves the test out' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -l pg -d 'A prompt and what is generated after it, together (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -s d -l n-depth -d 'Tokens that are in the cache before each test' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -s r -l repetitions -d 'Times that each test is repeated, in turn with the others, after one to warm up' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -l dtype -d 'Number types; auto keeps what the file stores. A quantised model is measured once, whatever stands here' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l quant -d 'Quantise at load' -r -f -a "none\t''
+q8_0\t''
+q4_0\t''
+q4k\t''
+q6k\t''"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -l format -d 'Shape of the output; --json alone is --format json' -r -f -a "md\t'A Markdown table'
+csv\t'Comma-separated values'
+json\t'An array of objects, one on each line'"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l save -d 'Keep the result under a name, for --compare' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -l compare -d 'Ratios to a saved result, or to a file of --format json' -r -F
+complete -c crane -n "__fish_crane_using_subcommand bench" -l fail-if -d 'Exit with 7 if this is so: decode, prefill, ttft, load, memory, nll or kl; \'<\' or \'>\'; a number or a change in percent against --compare, as in \'decode<-5%\' (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -l quality -d 'Also say how likely the model finds this text, and how far it is from itself in f32' -r -F
+complete -c crane -n "__fish_crane_using_subcommand bench" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand bench" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand bench" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand bench" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crane -n "__fish_crane_using_subcommand devices" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand devices" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
 f32\t''
@@ -316,15 +366,16 @@ complete -c crane -n "__fish_crane_using_subcommand man" -s q -l quiet -d 'Only 
 complete -c crane -n "__fish_crane_using_subcommand man" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand man" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand man" -s h -l help -d 'Print help'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "list" -d 'List the models on this machine'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "run" -d 'Answer one prompt'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "chat" -d 'Hold a conversation'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "list" -d 'List the models on this machine'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "run" -d 'Answer one prompt'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

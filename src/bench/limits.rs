@@ -25,11 +25,12 @@ pub struct Limits {
 
 /// The least that is read in a pass: no cache holds it.
 const LEAST_BYTES: usize = 512 << 20;
-const PASSES: usize = 6;
+const PASSES: usize = 12;
 /// About a tenth of a millisecond of arithmetic.
 const ROUNDS: u64 = 1 << 15;
-/// Long enough that the start of the threads does not count, short enough that three types pass in a moment.
-const ARITHMETIC: Duration = Duration::from_millis(15);
+/// A pass of arithmetic: long enough that the start of the threads does not count, short enough that some pass meets no
+/// other process.
+const ARITHMETIC: Duration = Duration::from_millis(5);
 
 impl Limits {
     /// Measures with `threads` threads, the best of several passes.
@@ -99,23 +100,26 @@ fn bandwidth(pool: &ThreadPool) -> Result<f64, BenchError> {
         // Only a hint: with small pages the buffer is as good, if a little slower to read.
         drop(buffer.advise(memmap2::Advice::HugePage));
     }
-    let part = bytes
-        .div_ceil(pool.current_num_threads())
-        .next_multiple_of(4096);
     pool.install(|| {
         buffer
-            .par_chunks_mut(part)
+            .par_chunks_mut(1 << 20)
             .for_each(|part| part.iter_mut().step_by(4096).for_each(|byte| *byte = 1));
     });
-    let pass = || {
+    // In turn through halves, each of which pushes the other out of the cache.
+    let half = bytes / 2;
+    let part = half
+        .div_ceil(pool.current_num_threads())
+        .next_multiple_of(4096);
+    let pass = |number: usize| {
+        let bytes = &buffer[number % 2 * half..][..half];
         let time = together(pool, |thread| {
-            let start = (thread * part).min(bytes);
-            let end = (start + part).min(bytes);
-            black_box(read(buffer.get(start..end).unwrap_or(&[])));
+            let start = (thread * part).min(half);
+            let end = (start + part).min(half);
+            black_box(read(bytes.get(start..end).unwrap_or(&[])));
         });
-        bytes as f64 / time.as_secs_f64()
+        half as f64 / time.as_secs_f64()
     };
-    Ok((0..PASSES).map(|_| pass()).fold(0.0, f64::max))
+    Ok((0..PASSES).map(pass).fold(0.0, f64::max))
 }
 
 fn peak(pool: &ThreadPool, kind: Arithmetic) -> f64 {
@@ -172,7 +176,7 @@ mod tests {
     fn every_thread_has_its_turn() {
         let seen = std::sync::Mutex::new(Vec::new());
         let pool = threads::pool(3).unwrap();
-        together(&pool, |thread| seen.lock().unwrap().push(thread)).unwrap();
+        together(&pool, |thread| seen.lock().unwrap().push(thread));
         let mut seen = seen.into_inner().unwrap();
         seen.sort();
         assert_eq!(seen, [0, 1, 2]);

@@ -350,3 +350,69 @@ fn check_widths(loader: &Loader, quant: Option<Quant>) -> Result<(), BenchError>
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{Checkpoint, Format};
+    use candle_core::Device;
+    use serde_json::json;
+
+    struct Nobody;
+
+    impl Watch for Nobody {
+        fn phase(&self, _: &str) {}
+        fn step(&self, _: usize, _: usize) {}
+        fn note(&self, _: &str) {}
+        fn interrupted(&self) -> bool {
+            false
+        }
+    }
+
+    /// The reasons of all rows of a model of `width`.
+    fn reasons(width: usize, quant: Option<Quant>, n_depth: usize) -> Vec<String> {
+        let config = json!({
+            "model_type": "llama", "hidden_size": width, "intermediate_size": 64,
+            "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 32,
+            "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+        });
+        let tensors = vec![("model.embed_tokens.weight".to_string(), vec![32, width])];
+        let subject = Subject {
+            name: "tiny".into(),
+            checkpoint: &Checkpoint::synthetic("tiny", config, tensors, Format::F32).unwrap(),
+            options: LoadOptions {
+                device: Device::Cpu,
+                dtype: DTypeChoice::Auto,
+                quant,
+            },
+            device: "cpu".into(),
+            dtype: "auto".into(),
+            quant: "none".into(),
+        };
+        let request = Request {
+            tests: super::super::tests(&[8], &[4], &[], &[n_depth]),
+            threads: vec![1],
+            repetitions: 1,
+            text: None,
+        };
+        let outcomes = measure(&subject, &request, &mut Book::default(), &Nobody);
+        let reason = |outcome: Outcome| outcome.row.error.unwrap();
+        outcomes.into_iter().map(reason).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_a_row_with_its_reason() {
+        let width = reasons(48, Some(Quant::Q8_0), 0);
+        assert_eq!(width.len(), 2);
+        assert!(
+            width[1].contains("q8_0 does not fit a width of 48"),
+            "{width:?}"
+        );
+        let depth = reasons(64, None, 60);
+        assert!(
+            depth[0].contains("pp8@d60 needs a context of 68"),
+            "{depth:?}"
+        );
+        assert!(depth[1].contains("tg4@d60"), "{depth:?}");
+    }
+}

@@ -2,13 +2,16 @@
 
 use std::fs;
 
+use crate::kernels::heap;
+
 /// The most memory that this process has held since its start or the last [`reset_peak`], in bytes.
 pub fn peak() -> Option<u64> {
     value(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM")
 }
 
-/// Starts [`peak`] anew; whether the system does that.
+/// Starts [`peak`] anew, without what earlier models have left to the allocator; whether the system does that.
 pub fn reset_peak() -> bool {
+    heap::give_back();
     // 5 resets the "high water mark" (proc(5), clear_refs).
     fs::write("/proc/self/clear_refs", "5").is_ok()
 }

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use crate::bench::gate::Gate;
@@ -31,7 +32,8 @@ pub struct BenchArgs {
     pub models: Vec<String>,
     /// A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the
     /// same
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', ignore_case = true,
+          value_parser = PossibleValuesParser::new(synthetic::names()))]
     pub synthetic: Vec<String>,
     /// Tokens of a prompt, in one pass; 0 leaves the test out
     #[arg(
@@ -273,8 +275,11 @@ mod tests {
 
     fn parse(line: &str) -> Result<(Cli, BenchArgs), clap::Error> {
         let cli = Cli::try_parse_from(line.split(' '))?;
-        match cli.command.clone() {
-            Command::Bench(args) => Ok((cli, args)),
+        match &cli.command {
+            Command::Bench(args) => {
+                let args = args.clone();
+                Ok((cli, args))
+            }
             other => panic!("{other:?} is not bench"),
         }
     }

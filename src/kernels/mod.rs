@@ -7,6 +7,7 @@
 pub mod attention;
 mod cache;
 mod float;
+pub mod heap;
 pub mod limits;
 mod matrix;
 mod memory;

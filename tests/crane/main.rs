@@ -1,5 +1,6 @@
 //! What a user would check, one binary for all files.
 
+mod bench_cli;
 mod cli;
 mod hub;
 mod hub_cli;

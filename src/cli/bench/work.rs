@@ -60,7 +60,10 @@ impl<'a> Work<'a> {
     /// All devices and formats of one model.
     fn source(&mut self, source: &Source) {
         let opened = match source {
-            Source::Named(name) => Some(self.open(name)),
+            Source::Named(name) => match self.open(name) {
+                Ok(checkpoint) => Some(checkpoint),
+                Err(error) => return self.refuse_all(name, error),
+            },
             // Made anew for each type that it is to be stored in.
             Source::Synthetic(_) => None,
         };
@@ -70,24 +73,18 @@ impl<'a> Work<'a> {
                     return;
                 }
                 let numbers = (spelled(dtype), spelled(quant));
-                let (name, made);
-                let checkpoint = match (source, &opened) {
-                    (Source::Named(typed), Some(opened)) => {
-                        name = typed.clone();
-                        opened
-                            .as_ref()
-                            .map_err(|error| anyhow!(exit::message(error)))
-                    }
+                let made;
+                let (name, checkpoint) = match (source, &opened) {
+                    (Source::Named(typed), Some(opened)) => (typed.clone(), Ok(opened)),
                     (Source::Named(typed) | Source::Synthetic(typed), _) => {
-                        name = format!("synthetic:{typed}");
                         made = synthetic::checkpoint(typed, stored(dtype));
-                        made.as_ref().map_err(|error| anyhow!(error.to_string()))
+                        (format!("synthetic:{typed}"), made.as_ref())
                     }
                 };
-                let title = format!("{name} {}", format_name(&numbers));
-                self.progress.title(&title);
-                let picked =
-                    checkpoint.and_then(|checkpoint| Ok((checkpoint, devices::pick(device)?)));
+                self.progress
+                    .title(&format!("{name} {}", format_name(&numbers)));
+                let checkpoint = checkpoint.map_err(|error| anyhow!(error.to_string()));
+                let picked = checkpoint.and_then(|found| Ok((found, devices::pick(device)?)));
                 match picked {
                     Ok((checkpoint, picked)) => {
                         if let Some(note) = picked.note {
@@ -112,11 +109,14 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        if let Some(Err(error)) = opened {
-            // The error itself, not its text, knows its exit code.
-            if self.rows.iter().all(|row| row.median_ts.is_none()) {
-                self.error = Some(error);
-            }
+    }
+
+    /// A model that cannot be opened has one set of rows, whatever it was to be computed in.
+    fn refuse_all(&mut self, model: &str, error: anyhow::Error) {
+        let device = self.args.device.first().copied();
+        if let Some(&(dtype, quant)) = self.args.formats().first() {
+            let numbers = (spelled(dtype), spelled(quant));
+            self.refuse(model, device.unwrap_or(DeviceChoice::Auto), numbers, error);
         }
     }
 
@@ -140,15 +140,18 @@ impl<'a> Work<'a> {
         &mut self,
         model: &str,
         device: DeviceChoice,
-        (dtype, quant): (String, String),
+        numbers: (String, String),
         error: anyhow::Error,
     ) {
+        let weights = format_name(&numbers);
+        let (dtype, quant) = (numbers.0.as_str(), numbers.1.as_str());
         let reason = exit::message(&error);
         for &threads in &self.request.threads {
             for test in &self.request.tests {
                 self.rows.push(Row {
+                    weights: weights.to_string(),
                     error: Some(reason.clone()),
-                    ..Row::new(model, &device.to_string(), (&dtype, &quant), threads, test)
+                    ..Row::new(model, &device.to_string(), (dtype, quant), threads, test)
                 });
             }
         }
