@@ -92,6 +92,7 @@ pub(super) trait Arithmetic {
     unsafe fn store(p: *mut f32, units: Self::Units);
     /// One unit everywhere.
     unsafe fn splat(p: *const f32) -> Self::Units;
+    unsafe fn zero_units() -> Self::Units;
     unsafe fn zero() -> Self::Sums;
     unsafe fn load_sums(p: *const f32) -> Self::Sums;
     unsafe fn store_sums(p: *mut f32, sums: Self::Sums);
@@ -130,6 +131,10 @@ impl<L: Lanes, W: Float> Arithmetic for Widened<L, W> {
     #[inline(always)]
     unsafe fn splat(p: *const f32) -> L::F {
         L::splat(*p)
+    }
+    #[inline(always)]
+    unsafe fn zero_units() -> L::F {
+        L::splat(0.0)
     }
     #[inline(always)]
     unsafe fn zero() -> L::F {

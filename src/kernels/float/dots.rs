@@ -55,8 +55,8 @@ impl<W: Copy + Default> Operation for Dot<'_, W> {
                     A::activations(last.as_ptr()),
                 );
             }
-            let [a, b, c, d] = sums.map(|sum| A::total(sum));
-            *out = (a + b) + (c + d);
+            let (a, b) = (A::total(sums[0]), A::total(sums[1]));
+            *out = (a + b) + (A::total(sums[2]) + A::total(sums[3]));
         }
     }
 }
@@ -132,15 +132,6 @@ unsafe fn dots<A: Arithmetic, const R: usize, const T: usize>(
     );
     let (w, x): (*const A::Weight, *const f32) = (weights.as_ptr(), x.as_ptr().cast());
     let mut sums = [[A::zero(); T]; R];
-    // SAFETY: `R` rows and `T` tokens are there (asserted); what is left of a row is copied first.
-    let mut step = |line: usize, w: [A::Units; R]| {
-        for t in 0..T {
-            let x = A::load(x.add((t * row_lines + line) * LANES));
-            for r in 0..R {
-                sums[r][t] = A::add_product(sums[r][t], w[r], x);
-            }
-        }
-    };
     let whole = width / A::PER_VECTOR;
     for line in 0..whole {
         let at = line * A::PER_VECTOR;
@@ -149,19 +140,42 @@ unsafe fn dots<A: Arithmetic, const R: usize, const T: usize>(
                 prefetch_many(w.wrapping_add((R + r) * width + at), 1);
             }
         }
-        step(
-            line,
-            std::array::from_fn(|r| A::weights(w.add(r * width + at))),
-        );
+        // No closures here: they would not be compiled for the instruction set.
+        let mut units = [A::zero_units(); R];
+        for r in 0..R {
+            // SAFETY: `R` rows and `T` tokens are there (asserted).
+            units[r] = A::weights(w.add(r * width + at));
+        }
+        add_products::<A, R, T>(&mut sums, units, x.add(line * LANES), row_lines);
     }
     if whole < row_lines {
         let at = whole * A::PER_VECTOR;
-        let last = |r: usize| padded(w.add(r * width + at), width - at);
-        step(whole, std::array::from_fn(|r| A::weights(last(r).as_ptr())));
+        let mut units = [A::zero_units(); R];
+        for r in 0..R {
+            let last = padded(w.add(r * width + at), width - at);
+            units[r] = A::weights(last.as_ptr());
+        }
+        add_products::<A, R, T>(&mut sums, units, x.add(whole * LANES), row_lines);
     }
     for r in 0..R {
         for t in 0..T {
             out[t * PANEL + r] = A::total(sums[r][t]);
+        }
+    }
+}
+
+/// `sums` with products of one vector of each row and each token of `x`.
+#[inline(always)]
+unsafe fn add_products<A: Arithmetic, const R: usize, const T: usize>(
+    sums: &mut [[A::Sums; T]; R],
+    w: [A::Units; R],
+    x: *const f32,
+    row_lines: usize,
+) {
+    for t in 0..T {
+        let x = A::load(x.add(t * row_lines * LANES));
+        for r in 0..R {
+            sums[r][t] = A::add_product(sums[r][t], w[r], x);
         }
     }
 }

@@ -44,6 +44,10 @@ impl Arithmetic for Pairs {
         _mm512_set1_epi32(p.cast::<i32>().read_unaligned())
     }
     #[inline(always)]
+    unsafe fn zero_units() -> Units {
+        _mm512_setzero_si512()
+    }
+    #[inline(always)]
     unsafe fn zero() -> __m512 {
         _mm512_setzero_ps()
     }
@@ -58,8 +62,8 @@ impl Arithmetic for Pairs {
     #[inline(always)]
     unsafe fn add_product(sums: __m512, a: Units, b: Units) -> __m512 {
         // SAFETY: both are 512 bits of plain numbers.
-        let pairs = |x: Units| std::mem::transmute::<__m512i, __m512bh>(x);
-        _mm512_dpbf16_ps(sums, pairs(a), pairs(b))
+        let (a, b): (__m512bh, __m512bh) = (std::mem::transmute(a), std::mem::transmute(b));
+        _mm512_dpbf16_ps(sums, a, b)
     }
     #[inline(always)]
     unsafe fn total(sums: __m512) -> f32 {

@@ -3,7 +3,7 @@
 //! Lanes are tokens, and the weight's numbers are spread over them one by one; so its rows need no transposing, only
 //! to be widened and brought near each other, which also puts them in the cache.
 
-use super::arithmetic::{padded, prefetch_many, Arithmetic, Line};
+use super::arithmetic::{padded, prefetch, prefetch_many, Arithmetic, Line};
 use super::dots::Dots;
 use super::tiles::{FloatTiles, TILE};
 use super::{Operation, PANEL};
@@ -51,26 +51,52 @@ impl<W: Copy + Default> Operation for Panel<'_, W> {
             let len = block.min(units - start);
             pack::<A>(weights, width, start, len, packed);
             let carry = start > 0;
+            // The next block, or the first one of the rows that follow, if there are any.
+            let next_weights = match start + len < units {
+                true => weights
+                    .as_ptr()
+                    .wrapping_add((start + len) * A::PER_VECTOR / LANES),
+                false => weights.as_ptr().wrapping_add(weights.len()),
+            };
+            let lines =
+                |tile: usize, start: usize| &x.tile(tile)[start..(start + block).min(units)];
             let mut tile = 0;
             while tile < tiles {
                 let pair = A::ACCUMULATORS >= 16 && tile + 1 < tiles;
                 let count = 1 + usize::from(pair);
-                let lines =
-                    std::array::from_fn(|i| &x.tile((tile + i).min(tiles - 1))[start..start + len]);
+                // What is needed next is fetched meanwhile: it comes from the third cache.
+                let next = match tile + count {
+                    next if next < tiles => {
+                        [lines(next, start), lines((next + 1).min(tiles - 1), start)]
+                    }
+                    _ if start + len < units => {
+                        [lines(0, start + len), lines(1 % tiles, start + len)]
+                    }
+                    _ => [lines(0, 0), lines(1 % tiles, 0)],
+                };
+                let ahead = Ahead {
+                    x: next,
+                    weights: (tile == 0).then_some(next_weights),
+                    width,
+                };
                 let sums = &mut sums[tile * PANEL..(tile + count) * PANEL];
+                let rows = weights.len() / width;
                 match pair {
-                    true => columns::<A, 2>(packed, lines, carry, sums, weights.len() / width),
+                    true => {
+                        let lines = [lines(tile, start), lines(tile + 1, start)];
+                        columns::<A, 2>(packed, lines, &ahead, carry, sums, rows);
+                    }
                     false => {
-                        columns::<A, 1>(packed, [lines[0]], carry, sums, weights.len() / width)
+                        columns::<A, 1>(packed, [lines(tile, start)], &ahead, carry, sums, rows)
                     }
                 }
                 if start + len == units {
-                    let out = &mut out[tile * TILE * PANEL..];
-                    let out = match out.len() > count * TILE * PANEL {
-                        true => &mut out[..count * TILE * PANEL],
-                        false => out,
-                    };
-                    simd.run(Turn { sums, out });
+                    let first = tile * TILE * PANEL;
+                    let end = out.len().min(first + count * TILE * PANEL);
+                    simd.run(Turn {
+                        sums,
+                        out: &mut out[first..end],
+                    });
                 }
                 tile += count;
             }
@@ -111,26 +137,53 @@ unsafe fn pack<A: Arithmetic>(
     }
 }
 
+/// What will be read soon and is asked for meanwhile.
+struct Ahead<'a, W> {
+    /// The next tiles.
+    x: [&'a [Line]; 2],
+    /// The next rows, from the unit on where the next block starts.
+    weights: Option<*const W>,
+    width: usize,
+}
+
+impl<W> Ahead<'_, W> {
+    /// The lines for the `part`th of several passes: half a tile each.
+    #[inline(always)]
+    fn lines(&self, part: usize) -> *const Line {
+        let tile = self.x[part / 2 % 2];
+        tile.as_ptr().wrapping_add(part % 2 * (tile.len() / 2))
+    }
+
+    #[inline(always)]
+    fn weights_from(&self, row: usize) -> Option<*const W> {
+        Some(self.weights?.wrapping_add(row * self.width))
+    }
+}
+
 /// All rows with `V` tiles; sums are `[V, PANEL]` lines.
 #[inline(always)]
 unsafe fn columns<A: Arithmetic, const V: usize>(
     packed: &[Line],
     x: [&[Line]; V],
+    ahead: &Ahead<A::Weight>,
     carry: bool,
     sums: &mut [Line],
     rows: usize,
 ) {
     let mut row = 0;
+    let mut part = 0;
     while row < rows {
         let left = PANEL - row;
         let (packed, sums) = (&packed[row * STRIDE..], &mut sums[row..]);
+        let ahead = (ahead.lines(part), ahead.weights_from(row), ahead.width);
+        part += 1;
         // Rows past the last one are whatever lies there: nobody reads their sums.
         row += if A::ACCUMULATORS >= 16 {
-            block::<A, 8, V>(packed, x, carry, sums)
+            block::<A, 8, V>(packed, x, ahead, carry, sums)
         } else if A::ACCUMULATORS >= 6 && left > 8 {
-            block::<A, 6, V>(packed, x, carry, sums)
+            block::<A, 6, V>(packed, x, ahead, carry, sums)
         } else {
-            block::<A, 4, V>(packed, x, carry, sums)
+            block::<A, 4, V>(packed, x, ahead, carry, sums)
         };
     }
 }
@@ -140,6 +193,7 @@ unsafe fn columns<A: Arithmetic, const V: usize>(
 unsafe fn block<A: Arithmetic, const R: usize, const V: usize>(
     packed: &[Line],
     x: [&[Line]; V],
+    (next, next_weights, width): (*const Line, Option<*const A::Weight>, usize),
     carry: bool,
     sums: &mut [Line],
 ) -> usize {
@@ -157,13 +211,29 @@ unsafe fn block<A: Arithmetic, const R: usize, const V: usize>(
     }
     let w: *const f32 = packed.as_ptr().cast();
     let tiles: [*const f32; V] = x.map(|x| x.as_ptr().cast());
-    for k in 0..x[0].len() {
-        // SAFETY: the tiles are of one length; the rows of `packed` hold as many units (asserted).
-        let x = tiles.map(|x| A::load(x.add(k * LANES)));
-        for (r, acc) in acc.iter_mut().enumerate() {
-            let w = A::splat(w.add(r * STRIDE * LANES + k));
+    let len = x[0].len();
+    for start in (0..len).step_by(LANES) {
+        // Both are spread over the arithmetic, which hides them.
+        for line in 0..LANES / 2 {
+            prefetch(next.wrapping_add(start / 2 + line));
+        }
+        if let Some(weights) = next_weights {
+            let at = start * A::PER_VECTOR / LANES;
+            for r in 0..R {
+                prefetch_many(weights.wrapping_add(r * width + at), A::PER_VECTOR);
+            }
+        }
+        for k in start..len.min(start + LANES) {
+            // SAFETY: the tiles are of one length; the rows of `packed` hold as many units (asserted).
+            let mut x = [A::zero_units(); V];
             for v in 0..V {
-                acc[v] = A::add_product(acc[v], w, x[v]);
+                x[v] = A::load(tiles[v].add(k * LANES));
+            }
+            for r in 0..R {
+                let w = A::splat(w.add(r * STRIDE * LANES + k));
+                for v in 0..V {
+                    acc[r][v] = A::add_product(acc[r][v], w, x[v]);
+                }
             }
         }
     }

@@ -128,16 +128,11 @@ impl Operation for Pack<'_> {
             tile,
             lines,
         } = self;
-        // SAFETY: a whole vector lies within the row, or what is left of it is copied first.
-        let units = |row: &[f32], at: usize| match row.len() - at >= A::PER_VECTOR {
-            true => A::activations(row.as_ptr().add(at)),
-            false => A::activations(padded(row.as_ptr().add(at), row.len() - at).as_ptr()),
-        };
         if !tile {
             let row_lines = width.div_ceil(A::PER_VECTOR);
             for (row, lines) in x.chunks(width).zip(lines.chunks_mut(row_lines)) {
                 for (i, line) in lines.iter_mut().enumerate() {
-                    A::store(line.0.as_mut_ptr(), units(row, i * A::PER_VECTOR));
+                    A::store(line.0.as_mut_ptr(), units::<A>(row, i * A::PER_VECTOR));
                 }
             }
             return;
@@ -145,7 +140,7 @@ impl Operation for Pack<'_> {
         let mut block = [Line::ZERO; TILE];
         for (i, lines) in lines.chunks_mut(LANES).enumerate() {
             for (row, line) in x.chunks(width).zip(&mut block) {
-                A::store(line.0.as_mut_ptr(), units(row, i * A::PER_VECTOR));
+                A::store(line.0.as_mut_ptr(), units::<A>(row, i * A::PER_VECTOR));
             }
             match <&mut [Line; LANES]>::try_from(&mut *lines) {
                 Ok(lines) => simd.run(Turn {
@@ -162,6 +157,16 @@ impl Operation for Pack<'_> {
                 }
             }
         }
+    }
+}
+
+/// Units from number `at` of a token on, filled up with zeros.
+#[inline(always)]
+unsafe fn units<A: Arithmetic>(row: &[f32], at: usize) -> A::Units {
+    // SAFETY: a whole vector lies within the row, or what is left of it is copied first.
+    match row.len() - at >= A::PER_VECTOR {
+        true => A::activations(row.as_ptr().add(at)),
+        false => A::activations(padded(row.as_ptr().add(at), row.len() - at).as_ptr()),
     }
 }
 

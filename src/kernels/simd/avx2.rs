@@ -28,40 +28,34 @@ unsafe fn accumulate(acc: __m256i, u: __m256i, q: __m256i) -> __m256i {
     _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
 }
 
+/// Of four rows, vector `j` holds the columns `j` and `4 + j`, one to a half.
+#[inline(always)]
+unsafe fn columns_of_four(rows: *const f32, stride: usize) -> [__m256; 4] {
+    let (r0, r1) = (_mm256_loadu_ps(rows), _mm256_loadu_ps(rows.add(stride)));
+    let rows = rows.add(2 * stride);
+    let (r2, r3) = (_mm256_loadu_ps(rows), _mm256_loadu_ps(rows.add(stride)));
+    let a = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1));
+    let b = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
+    let c = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
+    let d = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
+    [
+        _mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+        _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)),
+        _mm256_castpd_ps(_mm256_unpacklo_pd(c, d)),
+        _mm256_castpd_ps(_mm256_unpackhi_pd(c, d)),
+    ]
+}
+
 /// Eight rows of eight numbers to eight columns.
 #[inline(always)]
 unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
-    // Half `l` of `fours[q][j]` is column 4l + j of the rows 4q..4q + 4.
-    let fours: [[__m256; 4]; 2] = std::array::from_fn(|q| {
-        let row = |i: usize| _mm256_loadu_ps(from.add((4 * q + i) * from_stride));
-        let (low, high) = (
-            [
-                _mm256_unpacklo_ps(row(0), row(1)),
-                _mm256_unpacklo_ps(row(2), row(3)),
-            ],
-            [
-                _mm256_unpackhi_ps(row(0), row(1)),
-                _mm256_unpackhi_ps(row(2), row(3)),
-            ],
-        );
-        let (low, high) = (
-            low.map(|x| _mm256_castps_pd(x)),
-            high.map(|x| _mm256_castps_pd(x)),
-        );
-        [
-            _mm256_castpd_ps(_mm256_unpacklo_pd(low[0], low[1])),
-            _mm256_castpd_ps(_mm256_unpackhi_pd(low[0], low[1])),
-            _mm256_castpd_ps(_mm256_unpacklo_pd(high[0], high[1])),
-            _mm256_castpd_ps(_mm256_unpackhi_pd(high[0], high[1])),
-        ]
-    });
+    let upper = columns_of_four(from, from_stride);
+    let lower = columns_of_four(from.add(4 * from_stride), from_stride);
     for j in 0..4 {
-        let [a, b] = fours.map(|four| four[j]);
-        _mm256_storeu_ps(to.add(j * to_stride), _mm256_permute2f128_ps::<0x20>(a, b));
-        _mm256_storeu_ps(
-            to.add((j + 4) * to_stride),
-            _mm256_permute2f128_ps::<0x31>(a, b),
-        );
+        let low = _mm256_permute2f128_ps::<0x20>(upper[j], lower[j]);
+        let high = _mm256_permute2f128_ps::<0x31>(upper[j], lower[j]);
+        _mm256_storeu_ps(to.add(j * to_stride), low);
+        _mm256_storeu_ps(to.add((j + 4) * to_stride), high);
     }
 }
 

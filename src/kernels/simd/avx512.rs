@@ -18,6 +18,24 @@ pub unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.eval::<Avx512>()
 }
 
+/// Of four rows, vector `j` holds the columns `j`, `4 + j`, `8 + j` and `12 + j`, one to a quarter.
+#[inline(always)]
+unsafe fn columns_of_four(rows: *const f32, stride: usize) -> [__m512; 4] {
+    let (r0, r1) = (_mm512_loadu_ps(rows), _mm512_loadu_ps(rows.add(stride)));
+    let rows = rows.add(2 * stride);
+    let (r2, r3) = (_mm512_loadu_ps(rows), _mm512_loadu_ps(rows.add(stride)));
+    let a = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1));
+    let b = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
+    let c = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1));
+    let d = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
+    [
+        _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)),
+        _mm512_castpd_ps(_mm512_unpacklo_pd(c, d)),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)),
+    ]
+}
+
 impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
@@ -98,45 +116,22 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
-        // Four rows each: quarter `l` of `fours[q][j]` is column 4l + j of the rows 4q..4q + 4.
-        let fours: [[__m512; 4]; 4] = std::array::from_fn(|q| {
-            let row = |i: usize| _mm512_loadu_ps(from.add((4 * q + i) * from_stride));
-            let (low, high) = (
-                [
-                    _mm512_unpacklo_ps(row(0), row(1)),
-                    _mm512_unpacklo_ps(row(2), row(3)),
-                ],
-                [
-                    _mm512_unpackhi_ps(row(0), row(1)),
-                    _mm512_unpackhi_ps(row(2), row(3)),
-                ],
-            );
-            let (low, high) = (
-                low.map(|x| _mm512_castps_pd(x)),
-                high.map(|x| _mm512_castps_pd(x)),
-            );
-            [
-                _mm512_castpd_ps(_mm512_unpacklo_pd(low[0], low[1])),
-                _mm512_castpd_ps(_mm512_unpackhi_pd(low[0], low[1])),
-                _mm512_castpd_ps(_mm512_unpacklo_pd(high[0], high[1])),
-                _mm512_castpd_ps(_mm512_unpackhi_pd(high[0], high[1])),
-            ]
-        });
+        let mut fours = [[_mm512_setzero_ps(); 4]; 4];
+        for (q, four) in fours.iter_mut().enumerate() {
+            *four = columns_of_four(from.add(4 * q * from_stride), from_stride);
+        }
         for j in 0..4 {
-            let [a, b, c, d] = fours.map(|four| four[j]);
-            let (ab, cd) = (
-                _mm512_shuffle_f32x4::<0x88>(a, b),
-                _mm512_shuffle_f32x4::<0x88>(c, d),
-            );
-            let put = |column: usize, x: __m512| _mm512_storeu_ps(to.add(column * to_stride), x);
-            put(j, _mm512_shuffle_f32x4::<0x88>(ab, cd));
-            put(j + 8, _mm512_shuffle_f32x4::<0xdd>(ab, cd));
-            let (ab, cd) = (
-                _mm512_shuffle_f32x4::<0xdd>(a, b),
-                _mm512_shuffle_f32x4::<0xdd>(c, d),
-            );
-            put(j + 4, _mm512_shuffle_f32x4::<0x88>(ab, cd));
-            put(j + 12, _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+            let (a, b, c, d) = (fours[0][j], fours[1][j], fours[2][j], fours[3][j]);
+            let ab = _mm512_shuffle_f32x4::<0x88>(a, b);
+            let cd = _mm512_shuffle_f32x4::<0x88>(c, d);
+            let to = to.add(j * to_stride);
+            _mm512_storeu_ps(to, _mm512_shuffle_f32x4::<0x88>(ab, cd));
+            _mm512_storeu_ps(to.add(8 * to_stride), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+            let ab = _mm512_shuffle_f32x4::<0xdd>(a, b);
+            let cd = _mm512_shuffle_f32x4::<0xdd>(c, d);
+            let to = to.add(4 * to_stride);
+            _mm512_storeu_ps(to, _mm512_shuffle_f32x4::<0x88>(ab, cd));
+            _mm512_storeu_ps(to.add(8 * to_stride), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
         }
     }
 
