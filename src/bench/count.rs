@@ -216,6 +216,7 @@ mod tests {
             device: Device::Cpu,
             dtype,
             quant,
+            ..LoadOptions::default()
         };
         let loader = Loader::new(&checkpoint, &options).unwrap();
         let config = Config::read(&checkpoint, "qwen2").unwrap();

@@ -26,9 +26,11 @@ use super::simd::{Simd, LANES};
 /// Tiles of rows that a task takes: more would read the keys less often, and share less evenly.
 const TILES: usize = 4;
 /// Tasks wanted: enough for the threads of a large machine, few enough to merge.
-const TASKS: usize = 64;
+const TASKS: usize = 32;
 /// The fewest keys of a part.
 const PART: usize = 128;
+/// Keys that tiles of few rows take in at a time.
+const PIECE: usize = 64;
 /// Parts begin at a multiple of this.
 const STEP: usize = 64;
 
@@ -251,9 +253,21 @@ impl<E: Element> Call<'_, E> {
             .start
             .max(self.attention.seen(self.past + first_token).start);
         if keys.start < keys.end {
-            for chunk in keys.start / CHUNK..keys.end.div_ceil(CHUNK) {
-                let head = self.cache.head::<E>(chunk, work.kv_head);
-                let start = chunk * CHUNK;
+            // Few rows take in few keys at a time: the next ones are fetched meanwhile.
+            let step = if R <= 8 { PIECE } else { CHUNK };
+            for piece in keys.start / step..keys.end.div_ceil(step) {
+                let from = (piece * step).max(keys.start);
+                let to = ((piece + 1) * step).min(keys.end);
+                let head = self.cache.head::<E>(from / CHUNK, work.kv_head);
+                let next = match to < keys.end {
+                    true => self
+                        .cache
+                        .head::<E>(to / CHUNK, work.kv_head)
+                        .keys
+                        .wrapping_add(to % CHUNK * dim),
+                    false => head.keys,
+                };
+                let start = from / CHUNK * CHUNK;
                 for tile in 0..work.tiles {
                     let mut seen = [(0, 0); R];
                     for (r, seen) in seen.iter_mut().enumerate() {
@@ -262,12 +276,13 @@ impl<E: Element> Call<'_, E> {
                             let (token, _) = self.place(work.kv_head, row);
                             let all = self.attention.seen(self.past + token);
                             let slot = |key: usize| key.saturating_sub(start).min(CHUNK);
-                            *seen = (slot(all.start.max(keys.start)), slot(all.end.min(keys.end)));
+                            *seen = (slot(all.start.max(from)), slot(all.end.min(to)));
                         }
                     }
                     self.simd.run(Tile::<E, R> {
                         shape,
                         head,
+                        next,
                         queries: &buffers.queries[tile * R * dim..(tile + 1) * R * dim],
                         seen: &seen,
                         state: State {

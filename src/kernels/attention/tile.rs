@@ -47,6 +47,8 @@ pub(super) struct State<'a> {
 pub(super) struct Tile<'a, E, const R: usize> {
     pub shape: &'a Shape,
     pub head: Head<'a, E>,
+    /// The keys that come after these, to be fetched meanwhile.
+    pub next: *const E,
     /// `[head_dim, R]`.
     pub queries: &'a [f32],
     /// The slots of the chunk that each row sees.
@@ -111,15 +113,22 @@ impl<E: Element, const R: usize> Tile<'_, E, R> {
         for block in (first..last).step_by(V) {
             let keys = self.head.keys.add(block * dim * LANES);
             let mut sums = [[L::splat(0.0); V]; R];
-            for group in 0..groups {
+            for start in (0..dim).step_by(LANES) {
                 let mut scale = [L::splat(0.0); V];
                 if E::SCALED {
                     for (j, scale) in scale.iter_mut().enumerate() {
-                        let at = ((block + j) * groups + group) * LANES;
+                        let at = ((block + j) * groups + start / SCALE_GROUP) * LANES;
                         *scale = L::load(self.head.key_scales.add(at));
                     }
                 }
-                for d in group * SCALE_GROUP..dim.min((group + 1) * SCALE_GROUP) {
+                // The values of the same keys are wanted next.
+                let mut values = self
+                    .head
+                    .values
+                    .add((start * CHUNK) + block * LANES * LANES);
+                for d in start..dim.min(start + LANES) {
+                    fetch::<L, E, R, V>(values);
+                    values = values.add(V * LANES);
                     let mut k = [L::splat(0.0); V];
                     for j in 0..V {
                         k[j] = E::load::<L>(keys.add((j * dim + d) * LANES), scale[j]);
@@ -236,7 +245,10 @@ impl<E: Element, const R: usize> Tile<'_, E, R> {
                 sums[r][j] = L::mul(so_far, L::splat(shrink[r]));
             }
         }
+        let mut next = self.next.wrapping_add(start * (last - first) * LANES);
         for slot in first..last {
+            fetch::<L, E, R, V>(next);
+            next = next.wrapping_add(V * LANES);
             let mut v = [L::splat(0.0); V];
             for j in 0..V {
                 let scale = match E::SCALED {
@@ -259,6 +271,17 @@ impl<E: Element, const R: usize> Tile<'_, E, R> {
             for j in 0..V {
                 L::store(out.add(r * self.shape.padded + j * LANES), sums[r][j]);
             }
+        }
+    }
+}
+
+/// Asks for `V` vectors at `p` in tiles of few rows, which wait for memory rather than for arithmetic.
+#[inline(always)]
+unsafe fn fetch<L: Lanes, E, const R: usize, const V: usize>(p: *const E) {
+    const LINE: usize = 64;
+    if R <= 8 {
+        for i in 0..(V * LANES * size_of::<E>()).div_ceil(LINE) {
+            L::prefetch(p.cast::<u8>().wrapping_add(i * LINE));
         }
     }
 }

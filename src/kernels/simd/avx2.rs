@@ -68,6 +68,10 @@ impl Lanes for Avx2 {
     const CENTRED: bool = true;
 
     #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[inline(always)]
     unsafe fn splat(x: f32) -> F {
         [_mm256_set1_ps(x); 2]
     }

@@ -33,6 +33,8 @@ impl Lanes for Portable {
     const CENTRED: bool = false;
 
     #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
+    #[inline(always)]
     unsafe fn splat(x: f32) -> F {
         [x; LANES]
     }
