@@ -384,6 +384,7 @@ mod tests {
                 device: Device::Cpu,
                 dtype: DTypeChoice::Auto,
                 quant,
+                ..LoadOptions::default()
             },
             device: "cpu".into(),
             dtype: "auto".into(),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
 use super::memory::Bytes;
@@ -162,6 +163,18 @@ impl Matrix {
         }
     }
 
+    /// The type of its numbers.
+    pub fn dtype(&self) -> GgmlDType {
+        match self {
+            Self::Float(data) => match data.kind {
+                FloatType::F32 => GgmlDType::F32,
+                FloatType::F16 => GgmlDType::F16,
+                FloatType::BF16 => GgmlDType::BF16,
+            },
+            Self::Packed(matrix) => matrix.dtype(),
+        }
+    }
+
     /// Bytes that a product reads.
     pub fn size(&self) -> usize {
         match self {
@@ -175,10 +188,20 @@ impl Matrix {
     /// # Panics
     /// A row past the end, or an `out` of another length.
     pub fn row(&self, row: usize, out: &mut [f32]) {
-        assert!(row < self.rows() && out.len() == self.width(), "no such row");
+        assert!(
+            row < self.rows() && out.len() == self.width(),
+            "no such row"
+        );
         match self {
             Self::Float(data) => data.row(row, out),
             Self::Packed(matrix) => matrix.row(row, out),
         }
+    }
+}
+
+impl std::fmt::Debug for Matrix {
+    /// Type and shape; the numbers are too many.
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:?} [{}, {}]", self.dtype(), self.rows(), self.width())
     }
 }

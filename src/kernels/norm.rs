@@ -44,7 +44,9 @@ pub fn rms_norm_in_place(simd: Simd, x: &mut [f32], weight: &[f32], eps: f32) {
             // SAFETY: a row is read to its end before it is written.
             let x = unsafe { std::slice::from_raw_parts(row.as_ptr(), width) };
             let factor = simd.run(Factor { x, eps });
-            row.iter_mut().zip(weight).for_each(|(x, w)| *x *= factor * w);
+            row.iter_mut()
+                .zip(weight)
+                .for_each(|(x, w)| *x *= factor * w);
         }
     });
 }

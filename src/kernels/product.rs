@@ -126,10 +126,7 @@ pub fn multiply(simd: Simd, x: &[f32], products: &mut [Product], inputs: &mut In
     let tokens = x.len() / width;
     inputs.prepare(simd, x, width, products.iter().map(|p| p.matrix));
     let inputs = &*inputs;
-    let jobs: Vec<Job> = products
-        .iter_mut()
-        .map(|p| Job::new(p, tokens))
-        .collect();
+    let jobs: Vec<Job> = products.iter_mut().map(|p| Job::new(p, tokens)).collect();
     let tasks = jobs.iter().map(|job| job.tasks).sum();
     pool::run(tasks, |mut task| {
         for job in &jobs {
@@ -266,11 +263,20 @@ pub fn swiglu(
                     panel.resize(panel.len().max(n), 0.0);
                     inputs.dot(weights.matrix, x, first, &mut panel[..n]);
                 } else {
-                    inputs.panel(weights.matrix, tokens, (first, n), panel, &mut scratch.float);
+                    inputs.panel(
+                        weights.matrix,
+                        tokens,
+                        (first, n),
+                        panel,
+                        &mut scratch.float,
+                    );
                 }
                 let bias = weights.bias.map(|bias| &bias[first..first + n]);
                 if bias.is_some() {
-                    for row in panel.chunks_mut(if tokens == 1 { n } else { PANEL }).take(tokens) {
+                    for row in panel
+                        .chunks_mut(if tokens == 1 { n } else { PANEL })
+                        .take(tokens)
+                    {
                         add_to(&mut row[..n], bias);
                     }
                 }

@@ -127,7 +127,13 @@ impl Linear {
 
 impl Weights<'_> {
     /// The product with `x` into `out`, `[tokens, rows]`, or added to what is there.
-    pub(super) fn multiply_into(&self, x: &[f32], out: &mut [f32], add: bool, work: &mut Workspace) {
+    pub(super) fn multiply_into(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        add: bool,
+        work: &mut Workspace,
+    ) {
         let product = Product {
             matrix: self.matrix,
             bias: self.bias,

@@ -18,7 +18,12 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     /// Reads `name.weight`, `[width]`.
-    pub fn load(loader: &Loader, name: &str, width: usize, eps: f64) -> std::result::Result<Self, WeightsError> {
+    pub fn load(
+        loader: &Loader,
+        name: &str,
+        width: usize,
+        eps: f64,
+    ) -> std::result::Result<Self, WeightsError> {
         let weight = loader.tensor(&format!("{name}.weight"), &[width])?;
         let host = numbers(&weight)?;
         Ok(Self { weight, host, eps })

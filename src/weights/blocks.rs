@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use candle_core::quantized::k_quants::{
-    BlockQ2K, BlockQ3K, BlockQ4K, BlockQ4_0, BlockQ4_1, BlockQ5K, BlockQ5_0, BlockQ5_1,
-    BlockQ6K, BlockQ8_0,
+    BlockQ2K, BlockQ3K, BlockQ4K, BlockQ4_0, BlockQ4_1, BlockQ5K, BlockQ5_0, BlockQ5_1, BlockQ6K,
+    BlockQ8_0,
 };
 use candle_core::quantized::{GgmlDType, GgmlType, QStorage, QTensor};
 use candle_core::{bail, Device, Result};
@@ -113,7 +113,10 @@ pub(super) fn stored(
     with_block_type!(dtype, Block => {
         cast::<Block>(bytes)?;
     });
-    QTensor::new(QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?, shape)
+    QTensor::new(
+        QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?,
+        shape,
+    )
 }
 
 /// Quantises `source` block by block, in parallel, without a float copy of the whole.

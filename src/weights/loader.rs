@@ -19,7 +19,7 @@ use crate::kernels::{
 };
 
 /// A matrix ready for a linear layer, `[out, in]`.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Weight {
     /// In this machine's memory, for crane's kernels.
     Host(Arc<Matrix>),
@@ -220,9 +220,8 @@ impl<'a> Loader<'a> {
         blocks: &[u8],
         [rows, width]: [usize; 2],
     ) -> Result<Weight, WeightsError> {
-        let packed =
-            PackedMatrix::pack(Simd::detect(), dtype, blocks, rows, width, &self.arena)
-                .map_err(|e| self.no_memory(e))?;
+        let packed = PackedMatrix::pack(Simd::detect(), dtype, blocks, rows, width, &self.arena)
+            .map_err(|e| self.no_memory(e))?;
         match packed {
             Some(matrix) => Ok(Weight::Host(Arc::new(Matrix::Packed(matrix)))),
             None => Err(candle_core::Error::Msg(format!(

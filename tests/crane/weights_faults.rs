@@ -42,8 +42,8 @@ fn auto() -> LoadOptions {
         device: Device::Cpu,
         dtype: DTypeChoice::Auto,
         quant: None,
+        ..LoadOptions::default()
     }
-    ..LoadOptions::default()
 }
 
 fn changed(change: impl Fn(&mut Gguf)) -> Vec<u8> {
