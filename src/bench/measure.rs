@@ -8,8 +8,9 @@ use crate::text::{clock, Tokenizer};
 use crate::weights::{DTypeChoice, LoadOptions, Loader, Quant};
 
 use super::cell::Cell;
+use super::count::check_widths;
 use super::limits::{Book, Limits};
-use super::passes::{first_token, take_time, token_ids};
+use super::passes::{first_token, milliseconds, take_time, token_ids};
 use super::quality::{self, Quality};
 use super::statistics::Summary;
 use super::subject::{Request, Subject, Watch, CACHE_TYPE};
@@ -205,7 +206,10 @@ impl<'a> Run<'a> {
             if self.watch.interrupted() {
                 return Err(BenchError::Interrupted);
             }
-            self.watch.phase("loading");
+            self.watch.phase(&match threads {
+                1 => "loading with 1 thread".to_string(),
+                n => format!("loading with {n} threads"),
+            });
             drop(loaded.take());
             memory::reset_peak();
             let started = Instant::now();
@@ -329,26 +333,6 @@ impl<'a> Run<'a> {
         };
         self.cells.into_iter().map(finished).collect()
     }
-}
-
-/// Refuses a quantisation that some matrix of the model cannot have: the row would be a mixture.
-fn check_widths(loader: &Loader, quant: Option<Quant>) -> Result<(), BenchError> {
-    let Some(quant) = quant else { return Ok(()) };
-    let matrices = loader
-        .checkpoint()
-        .tensors()
-        .filter(|info| info.shape.len() == 2 && info.name.ends_with(".weight"));
-    for info in matrices {
-        let width = info.shape.last().copied().unwrap_or(0);
-        if !loader.held(info).is_quantized() {
-            return Err(BenchError::Width { quant, width });
-        }
-    }
-    Ok(())
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }
 
 #[cfg(test)]
