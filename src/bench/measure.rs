@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::hub::human_bytes;
 use crate::models::{self, Config, LanguageModel, DEFAULT_CONTEXT};
 use crate::text::{clock, Tokenizer};
-use crate::weights::{DTypeChoice, LoadOptions, Loader, Quant};
+use crate::weights::{DTypeChoice, LoadOptions, Loader};
 
 use super::cell::Cell;
 use super::count::check_widths;
@@ -206,10 +206,7 @@ impl<'a> Run<'a> {
             if self.watch.interrupted() {
                 return Err(BenchError::Interrupted);
             }
-            self.watch.phase(&match threads {
-                1 => "loading with 1 thread".to_string(),
-                n => format!("loading with {n} threads"),
-            });
+            self.watch.phase(&format!("loading (threads: {threads})"));
             drop(loaded.take());
             memory::reset_peak();
             let started = Instant::now();
@@ -338,7 +335,7 @@ impl<'a> Run<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::{Checkpoint, Format};
+    use crate::weights::{Checkpoint, Format, Quant};
     use candle_core::Device;
     use serde_json::json;
 
