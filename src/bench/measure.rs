@@ -389,11 +389,11 @@ mod tests {
             width[1].contains("q8_0 does not fit a width of 48"),
             "{width:?}"
         );
-        let depth = reasons(64, None, 60);
+        let depth = reasons(64, None, 61);
         assert!(
-            depth[0].contains("pp8@d60 needs a context of 68"),
+            depth[0].contains("pp8@d61 needs a context of 69"),
             "{depth:?}"
         );
-        assert!(depth[1].contains("tg4@d60"), "{depth:?}");
+        assert!(depth[1].contains("tg4@d61"), "{depth:?}");
     }
 }
