@@ -2,10 +2,10 @@
 
 use crate::kernels::limits::Arithmetic;
 use crate::models::Config;
-use crate::weights::{Checkpoint, Format, Loader, TensorInfo};
+use crate::weights::{Checkpoint, Format, Loader, Quant, TensorInfo};
 
 use super::limits::Limits;
-use super::Test;
+use super::{BenchError, Test};
 
 /// A model in numbers. Parameters are those of matrices that multiply; bytes are as the loader holds them.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,6 +163,19 @@ fn seen(cached: usize, tokens: usize, window: Option<usize>) -> f64 {
     }
 }
 
+/// Refuses a quantisation that some matrix of the model cannot have: the row would be a mixture.
+pub fn check_widths(loader: &Loader, quant: Option<Quant>) -> Result<(), BenchError> {
+    let Some(quant) = quant else { return Ok(()) };
+    let matrices = loader.checkpoint().tensors().filter(|info| is_matrix(info));
+    for info in matrices {
+        let width = info.shape.last().copied().unwrap_or(0);
+        if !loader.held(info).is_quantized() {
+            return Err(BenchError::Width { quant, width });
+        }
+    }
+    Ok(())
+}
+
 fn is_matrix(info: &TensorInfo) -> bool {
     info.shape.len() == 2 && info.name.ends_with(".weight")
 }
@@ -207,7 +220,7 @@ fn most_bytes(loader: &Loader) -> Format {
 mod tests {
     use super::*;
     use crate::bench::synthetic;
-    use crate::weights::{DTypeChoice, LoadOptions, Quant};
+    use crate::weights::{DTypeChoice, LoadOptions};
     use candle_core::Device;
 
     fn counts(alias: &str, dtype: DTypeChoice, quant: Option<Quant>) -> Counts {

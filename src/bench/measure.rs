@@ -5,11 +5,12 @@ use std::time::Instant;
 use crate::hub::human_bytes;
 use crate::models::{self, Config, LanguageModel, DEFAULT_CONTEXT};
 use crate::text::{clock, Tokenizer};
-use crate::weights::{DTypeChoice, LoadOptions, Loader, Quant};
+use crate::weights::{DTypeChoice, LoadOptions, Loader};
 
 use super::cell::Cell;
+use super::count::check_widths;
 use super::limits::{Book, Limits};
-use super::passes::{first_token, take_time, token_ids};
+use super::passes::{first_token, milliseconds, take_time, token_ids};
 use super::quality::{self, Quality};
 use super::statistics::Summary;
 use super::subject::{Request, Subject, Watch, CACHE_TYPE};
@@ -205,7 +206,7 @@ impl<'a> Run<'a> {
             if self.watch.interrupted() {
                 return Err(BenchError::Interrupted);
             }
-            self.watch.phase("loading");
+            self.watch.phase(&format!("loading (threads: {threads})"));
             drop(loaded.take());
             memory::reset_peak();
             let started = Instant::now();
@@ -331,30 +332,10 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Refuses a quantisation that some matrix of the model cannot have: the row would be a mixture.
-fn check_widths(loader: &Loader, quant: Option<Quant>) -> Result<(), BenchError> {
-    let Some(quant) = quant else { return Ok(()) };
-    let matrices = loader
-        .checkpoint()
-        .tensors()
-        .filter(|info| info.shape.len() == 2 && info.name.ends_with(".weight"));
-    for info in matrices {
-        let width = info.shape.last().copied().unwrap_or(0);
-        if !loader.held(info).is_quantized() {
-            return Err(BenchError::Width { quant, width });
-        }
-    }
-    Ok(())
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::{Checkpoint, Format};
+    use crate::weights::{Checkpoint, Format, Quant};
     use candle_core::Device;
     use serde_json::json;
 
@@ -409,11 +390,11 @@ mod tests {
             width[1].contains("q8_0 does not fit a width of 48"),
             "{width:?}"
         );
-        let depth = reasons(64, None, 60);
+        let depth = reasons(64, None, 61);
         assert!(
-            depth[0].contains("pp8@d60 needs a context of 68"),
+            depth[0].contains("pp8@d61 needs a context of 69"),
             "{depth:?}"
         );
-        assert!(depth[1].contains("tg4@d60"), "{depth:?}");
+        assert!(depth[1].contains("tg4@d61"), "{depth:?}");
     }
 }

@@ -9,6 +9,11 @@ use super::{quality, BenchError, Test, Watch};
 /// Tokens computed between two looks at the interrupt while the cache is filled up to a depth.
 const DEPTH_CHUNK: usize = 512;
 
+/// Milliseconds that have passed.
+pub fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
 /// Fixed pseudo-random ids for the positions `0 .. length`: whatever stands in the cache is a prefix of them.
 pub fn token_ids(length: usize, vocabulary: usize) -> Vec<u32> {
     let mut state = 0x2545_f491_u32;
