@@ -66,6 +66,10 @@ impl Arithmetic for Pairs {
         _mm512_dpbf16_ps(sums, a, b)
     }
     #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        _mm512_add_ps(a, b)
+    }
+    #[inline(always)]
     unsafe fn total(sums: __m512) -> f32 {
         _mm512_reduce_add_ps(sums)
     }
