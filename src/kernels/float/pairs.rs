@@ -62,8 +62,13 @@ impl Arithmetic for Pairs {
     #[inline(always)]
     unsafe fn add_product(sums: __m512, a: Units, b: Units) -> __m512 {
         // SAFETY: both are 512 bits of plain numbers.
-        let (a, b): (__m512bh, __m512bh) = (std::mem::transmute(a), std::mem::transmute(b));
+        let a = std::mem::transmute::<__m512i, __m512bh>(a);
+        let b = std::mem::transmute::<__m512i, __m512bh>(b);
         _mm512_dpbf16_ps(sums, a, b)
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        _mm512_add_ps(a, b)
     }
     #[inline(always)]
     unsafe fn total(sums: __m512) -> f32 {

@@ -226,13 +226,13 @@ unsafe fn block<A: Arithmetic, const R: usize, const V: usize>(
         for k in start..len.min(start + LANES) {
             // SAFETY: the tiles are of one length; the rows of `packed` hold as many units (asserted).
             let mut x = [A::zero_units(); V];
-            for v in 0..V {
-                x[v] = A::load(tiles[v].add(k * LANES));
+            for (x, tile) in x.iter_mut().zip(tiles) {
+                *x = A::load(tile.add(k * LANES));
             }
-            for r in 0..R {
+            for (r, acc) in acc.iter_mut().enumerate() {
                 let w = A::splat(w.add(r * STRIDE * LANES + k));
-                for v in 0..V {
-                    acc[r][v] = A::add_product(acc[r][v], w, x[v]);
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    *acc = A::add_product(*acc, w, x);
                 }
             }
         }

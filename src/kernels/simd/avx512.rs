@@ -124,8 +124,8 @@ impl Lanes for Avx512 {
         for (q, four) in fours.iter_mut().enumerate() {
             *four = columns_of_four(from.add(4 * q * from_stride), from_stride);
         }
-        for j in 0..4 {
-            let (a, b, c, d) = (fours[0][j], fours[1][j], fours[2][j], fours[3][j]);
+        let [a, b, c, d] = fours;
+        for (j, (((a, b), c), d)) in a.into_iter().zip(b).zip(c).zip(d).enumerate() {
             let ab = _mm512_shuffle_f32x4::<0x88>(a, b);
             let cd = _mm512_shuffle_f32x4::<0x88>(c, d);
             let to = to.add(j * to_stride);
