@@ -30,7 +30,7 @@ const TASKS: usize = 32;
 /// The fewest keys of a part.
 const PART: usize = 128;
 /// Keys that tiles of few rows take in at a time.
-const PIECE: usize = 64;
+const PIECE: usize = 128;
 /// Parts begin at a multiple of this.
 const STEP: usize = 64;
 

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
+use super::tile::exp2;
 use super::*;
+use crate::kernels::simd::{Kernel, Lanes};
 
 /// A generator good enough for test data (Steele et al., SplitMix64), of about normal numbers.
 struct Random(u64);
@@ -138,8 +140,46 @@ fn check(attention: &Attention, len: usize, tokens: usize, seed: u64, workspace:
     }
 }
 
+/// `2^x` of sixteen numbers.
+struct Powers([f32; LANES]);
+
+impl Kernel for Powers {
+    type Output = [f32; LANES];
+
+    #[inline(always)]
+    unsafe fn eval<L: Lanes>(self) -> Self::Output {
+        let mut out = [0.0; LANES];
+        L::prefetch(self.0.as_ptr().cast());
+        L::store(out.as_mut_ptr(), exp2::<L>(L::load(self.0.as_ptr())));
+        out
+    }
+}
+
+#[test]
+fn powers_of_two_end_in_zero_and_keep_what_is_not_a_number() {
+    let mut x = [0.0; LANES];
+    x[..4].copy_from_slice(&[f32::NAN, f32::NEG_INFINITY, -127.0, -1.0]);
+    for simd in Simd::available() {
+        let y = simd.run(Powers(x));
+        assert!(y[0].is_nan(), "{simd:?}");
+        assert_eq!(y[1..5], [0.0, 0.0, 0.5, 1.0], "{simd:?}");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn powers_of_two_are_close(x in proptest::array::uniform16(-125f32..0.0)) {
+        for simd in Simd::available() {
+            for (x, y) in x.into_iter().zip(simd.run(Powers(x))) {
+                let exact = f64::from(x).exp2();
+                prop_assert!((f64::from(y) - exact).abs() <= 2.4e-7 * exact, "{simd:?} 2^{x} = {y}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn agrees_with_the_reference_whatever_the_shape(
         kv_heads in 1usize..4, group in 1usize..10, half in 1usize..70, tokens in 1usize..40, past in 0usize..300,

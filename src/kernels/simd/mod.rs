@@ -144,7 +144,8 @@ pub(crate) trait Lanes: Copy + 'static {
     /// [`Lanes::dot8`] takes `u` as `u − 128`, a signed byte.
     const CENTRED: bool;
 
-    /// Asks for the line of the cache that holds `p`; nothing where there is no such instruction.
+    /// Asks for the line at `p`, any address, into the second level of the cache (the first has too few requests under
+    /// way to keep up with memory); does nothing where there is no such instruction.
     unsafe fn prefetch(p: *const u8);
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(p: *const f32) -> Self::F;
