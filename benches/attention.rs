@@ -7,7 +7,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use crane::kernels::{pool, Attention, CacheType, KvCache, Simd, Workspace};
+use crane::kernels::attention::Workspace;
+use crane::kernels::{pool, Attention, CacheType, KvCache, Simd};
 
 /// Query heads, key heads, head dimension: Qwen2.5-0.5B, Qwen2.5-1.5B, SmolLM2-135M.
 const SHAPES: [(usize, usize, usize); 3] = [(14, 2, 64), (12, 2, 128), (9, 3, 64)];

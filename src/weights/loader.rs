@@ -386,13 +386,14 @@ mod tests {
 
     /// What a loaded matrix is held in.
     fn format(weight: &Weight) -> Format {
-        match weight {
-            Weight::Quantized(blocks) => Format::Quantized(blocks.dtype()),
-            Weight::Float(tensor) => match tensor.dtype() {
-                DType::F16 => Format::F16,
-                DType::BF16 => Format::BF16,
-                _ => Format::F32,
-            },
+        let Weight::Host(matrix) = weight else {
+            panic!("{weight:?} on a CPU");
+        };
+        match matrix.dtype() {
+            GgmlDType::F16 => Format::F16,
+            GgmlDType::BF16 => Format::BF16,
+            GgmlDType::F32 => Format::F32,
+            dtype => Format::Quantized(dtype),
         }
     }
 
@@ -412,9 +413,9 @@ mod tests {
             for dtype in [DTypeChoice::Auto, DTypeChoice::F32, DTypeChoice::BF16] {
                 for quant in [None, Some(Quant::Q8_0), Some(Quant::Q4K)] {
                     let options = LoadOptions {
-                        device: Device::Cpu,
                         dtype,
                         quant,
+                        ..LoadOptions::default()
                     };
                     let loader = Loader::new(&model, &options).unwrap();
                     for (name, [out, width]) in shapes {

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{exp, silu, Kernel, Lanes, Simd, LANES};
+use super::math::exp;
+use super::{silu, Kernel, Lanes, Simd, LANES};
 
 /// `exp` and `silu` of sixteen numbers.
 struct Functions([f32; LANES]);
