@@ -178,7 +178,7 @@ fn floats<'a>(name: &str, bytes: &'a [u8], len: usize) -> Floats<'a> {
 /// Numbers that no kernel meets as denormals, in any of the types: 0x3a80.. and the like.
 fn fill(bytes: &mut [u8]) {
     for (i, pair) in bytes.chunks_exact_mut(2).enumerate() {
-        pair.copy_from_slice(&(0x3c00 + (i as u16 * 37 & 0x3ff)).to_le_bytes());
+        pair.copy_from_slice(&(0x3c00 + (((i as u16).wrapping_mul(37)) & 0x3ff)).to_le_bytes());
     }
 }
 
