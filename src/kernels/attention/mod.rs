@@ -300,7 +300,8 @@ impl<E: Element> Call<'_, E> {
             let sum = &buffers.sum[i * LANES..(i + 1) * LANES];
             let out = &buffers.out[i * padded..(i + 1) * padded];
             if self.plan.parts == 1 {
-                let result = self.result(work.kv_head, row);
+                // SAFETY: with a single part, this task has the row alone.
+                let result = unsafe { self.result(work.kv_head, row) };
                 self.simd.run(Finish { sum, out, result });
             } else {
                 let row = work.kv_head * self.plan.rows + row;
@@ -311,7 +312,8 @@ impl<E: Element> Call<'_, E> {
         // Whoever is last merges: what the others wrote is seen through the counter.
         if self.plan.parts > 1 && self.partial.left[group].fetch_sub(1, Ordering::AcqRel) == 1 {
             for row in work.rows.clone() {
-                let result = self.result(work.kv_head, row);
+                // SAFETY: only the last task comes here.
+                let result = unsafe { self.result(work.kv_head, row) };
                 let row = work.kv_head * self.plan.rows + row;
                 // SAFETY: all parts of this row are written, and nobody else merges it.
                 let (max, sum, out) = unsafe { self.partial.row(row) };
@@ -327,14 +329,16 @@ impl<E: Element> Call<'_, E> {
     }
 
     /// Where a row's result goes.
-    fn result(&self, kv_head: usize, row: usize) -> &mut [f32] {
+    ///
+    /// # Safety
+    /// One task finishes the row, once.
+    // As `Parts::part`.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn result(&self, kv_head: usize, row: usize) -> &mut [f32] {
         let (token, head) = self.place(kv_head, row);
         let dim = self.attention.head_dim;
-        // SAFETY: a row is finished by one task, once.
-        unsafe {
-            self.out
-                .part((token * self.attention.heads + head) * dim, dim)
-        }
+        self.out
+            .part((token * self.attention.heads + head) * dim, dim)
     }
 }
 

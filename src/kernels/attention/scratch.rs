@@ -90,6 +90,8 @@ impl Partial<'_> {
     ///
     /// # Safety
     /// Nobody else uses the row.
+    // As `Parts::part`.
+    #[allow(clippy::mut_from_ref)]
     pub unsafe fn row(&self, row: usize) -> (&mut [f32], &[f32], &[f32]) {
         let size = self.parts * self.padded;
         (

@@ -98,6 +98,8 @@ impl<E: Element, const R: usize> Kernel for Tile<'_, E, R> {
     }
 }
 
+// The arrays are registers: rows and vectors are counted, in them as in memory.
+#[allow(clippy::needless_range_loop)]
 impl<E: Element, const R: usize> Tile<'_, E, R> {
     /// Scores of the slots `first..last`, `V` vectors at a time; returns the vectors that were written, which may be
     /// a few more.
@@ -300,7 +302,7 @@ pub(super) unsafe fn exp2<L: Lanes>(x: L::F) -> L::F {
         2.0 * 9.618_437e-3,
         2.0 * 5.550_332_5e-2,
         2.0 * 0.240_226_48,
-        2.0 * 0.693_147_2,
+        2.0 * std::f32::consts::LN_2,
         2.0,
     ] {
         p = L::fma(p, r, L::splat(c));
