@@ -141,11 +141,13 @@ fn put_pairs(quants: &mut [u8], vector: usize, row: usize, pair: impl Fn(usize) 
 #[inline(always)]
 unsafe fn nibbles<L: Lanes>(quants: *const u8) -> [L::B; QUADS] {
     let mask = L::splat_byte(15);
-    let packed: [L::B; 4] = std::array::from_fn(|i| L::load_bytes(quants.add(i * 64)));
-    std::array::from_fn(|j| match j {
-        0..4 => L::and(packed[j], mask),
-        _ => L::and(L::shr(packed[j - 4], 4), mask),
-    })
+    let mut u = [mask; QUADS];
+    for j in 0..QUADS / 2 {
+        let packed = L::load_bytes(quants.add(j * 64));
+        u[j] = L::and(packed, mask);
+        u[j + QUADS / 2] = L::and(L::shr(packed, 4), mask);
+    }
+    u
 }
 
 /// Bit `j` of each byte, moved to bit `to` (2 or 4).
@@ -171,10 +173,15 @@ unsafe fn pair_above<L: Lanes>(pairs: &[L::B; 2], j: usize) -> L::B {
     L::and(moved, L::splat_byte(0x30))
 }
 
-/// The same, moved to bit 0.
+/// The same moved to bit 0, for all `j`.
 #[inline(always)]
-unsafe fn pair<L: Lanes>(pairs: &[L::B; 2], j: usize) -> L::B {
-    L::and(L::shr(pairs[j / 4], 2 * (j % 4)), L::splat_byte(3))
+unsafe fn pairs_alone<L: Lanes>(pairs: &[L::B; 2]) -> [L::B; QUADS] {
+    let mask = L::splat_byte(3);
+    let mut u = [mask; QUADS];
+    for (j, u) in u.iter_mut().enumerate() {
+        *u = L::and(L::shr(pairs[j / 4], 2 * (j % 4)), mask);
+    }
+    u
 }
 
 #[inline(always)]
@@ -204,9 +211,12 @@ fn pack_fifth_bits(quants: &mut [u8], row: usize, qh: u32) {
 
 #[inline(always)]
 unsafe fn five_bits<L: Lanes>(quants: *const u8) -> [L::B; QUADS] {
-    let low = nibbles::<L>(quants);
+    let mut u = nibbles::<L>(quants);
     let high = L::load_bytes(quants.add(256));
-    std::array::from_fn(|j| L::or(low[j], bit::<L>(high, j, 4)))
+    for (j, u) in u.iter_mut().enumerate() {
+        *u = L::or(*u, bit::<L>(high, j, 4));
+    }
+    u
 }
 
 pub(super) struct Q4_0;
@@ -336,7 +346,11 @@ impl Format for Q8_0 {
     }
     #[inline(always)]
     unsafe fn unpack<L: Lanes>(quants: *const u8) -> [L::B; QUADS] {
-        std::array::from_fn(|j| L::load_bytes(quants.add(j * 64)))
+        let mut u = [L::splat_byte(0); QUADS];
+        for (j, u) in u.iter_mut().enumerate() {
+            *u = L::load_bytes(quants.add(j * 64));
+        }
+        u
     }
     #[inline(always)]
     unsafe fn scale<L: Lanes>(head: *const u8, _sub: usize, _half: usize) -> L::F {
@@ -356,17 +370,18 @@ fn pack_k_scales(head: &mut [u8], row: usize, block: &[u8]) {
 /// Six bits of the twelve bytes: the scale of block `sub`, or with `min` its minimum.
 #[inline(always)]
 unsafe fn k_six_bits<L: Lanes>(head: *const u8, sub: usize, min: bool) -> L::F {
-    let byte = |i: usize| L::load_u8(head.add(64 + i * GROUP));
+    let bytes = head.add(64);
     let six = if sub < 4 {
-        L::and_i(byte(sub + 4 * usize::from(min)), 63)
+        let own = L::load_u8(bytes.add((sub + 4 * usize::from(min)) * GROUP));
+        L::and_i(own, 63)
     } else {
-        let shared = byte(sub + 4);
+        let shared = L::load_u8(bytes.add((sub + 4) * GROUP));
         let low = match min {
             false => L::and_i(shared, 15),
             true => L::shr_i(shared, 4),
         };
-        let high = L::shr_i(byte(sub - 4 * usize::from(!min)), 6);
-        L::or_i(low, L::shl_i(high, 4))
+        let above = L::load_u8(bytes.add((sub - 4 * usize::from(!min)) * GROUP));
+        L::or_i(low, L::shl_i(L::shr_i(above, 6), 4))
     };
     L::to_float(six)
 }
@@ -494,12 +509,15 @@ impl Format for Q6K {
     }
     #[inline(always)]
     unsafe fn unpack<L: Lanes>(quants: *const u8) -> [L::B; QUADS] {
-        let low = nibbles::<L>(quants);
+        let mut u = nibbles::<L>(quants);
         let pairs = [
             L::load_bytes(quants.add(256)),
             L::load_bytes(quants.add(320)),
         ];
-        std::array::from_fn(|j| L::or(low[j], pair_above::<L>(&pairs, j)))
+        for (j, u) in u.iter_mut().enumerate() {
+            *u = L::or(*u, pair_above::<L>(&pairs, j));
+        }
+        u
     }
     #[inline(always)]
     unsafe fn scale<L: Lanes>(head: *const u8, sub: usize, half: usize) -> L::F {
@@ -536,7 +554,7 @@ impl Format for Q2K {
     #[inline(always)]
     unsafe fn unpack<L: Lanes>(quants: *const u8) -> [L::B; QUADS] {
         let pairs = [L::load_bytes(quants), L::load_bytes(quants.add(64))];
-        std::array::from_fn(|j| pair::<L>(&pairs, j))
+        pairs_alone::<L>(&pairs)
     }
     #[inline(always)]
     unsafe fn scale<L: Lanes>(head: *const u8, sub: usize, half: usize) -> L::F {
@@ -584,7 +602,11 @@ impl Format for Q3K {
     unsafe fn unpack<L: Lanes>(quants: *const u8) -> [L::B; QUADS] {
         let pairs = [L::load_bytes(quants), L::load_bytes(quants.add(64))];
         let high = L::load_bytes(quants.add(128));
-        std::array::from_fn(|j| L::or(pair::<L>(&pairs, j), bit::<L>(high, j, 2)))
+        let mut u = pairs_alone::<L>(&pairs);
+        for (j, u) in u.iter_mut().enumerate() {
+            *u = L::or(*u, bit::<L>(high, j, 2));
+        }
+        u
     }
     #[inline(always)]
     unsafe fn scale<L: Lanes>(head: *const u8, sub: usize, half: usize) -> L::F {

@@ -1,4 +1,6 @@
 //! The kernels: sixteen rows at a time with one token, and 32 rows with a tile of tokens.
+//!
+//! No closures: what a closure calls is not always compiled for the instruction set of its surroundings.
 
 use std::marker::PhantomData;
 
@@ -54,11 +56,10 @@ impl<F: Format> Kernel for Dot<'_, F> {
                     let scaled_sums = tile.scaled_sums.add(block * SUMS);
                     if F::HALVES {
                         for half in 0..2 {
-                            let acc = start::<F, L>(*sums.add(half));
-                            let acc = (0..QUADS / 2).fold(acc, |acc, j| {
-                                let j = half * QUADS / 2 + j;
-                                dot::<F, L>(acc, u[j], L::splat_bytes(q.add(4 * j)))
-                            });
+                            let mut acc = start::<F, L>(*sums.add(half));
+                            for j in half * QUADS / 2..(half + 1) * QUADS / 2 {
+                                acc = dot::<F, L>(acc, u[j], L::splat_bytes(q.add(4 * j)));
+                            }
                             let weight = L::mul(F::scale::<L>(head, sub, half), scale);
                             total = L::fma(L::to_float(acc), weight, total);
                             if F::MIN {
@@ -227,13 +228,17 @@ impl<F: Format, const T: usize> TileProduct<'_, F, T> {
         for _ in 0..self.blocks {
             for half in 0..halves {
                 let which = if F::HALVES { half } else { 2 };
-                let starts: [L::I; S] =
-                    std::array::from_fn(|t| start::<F, L>(*sums.add(which * T + t)));
+                let mut starts = [L::splat_i(0); S];
+                for (t, acc) in starts.iter_mut().enumerate() {
+                    *acc = start::<F, L>(*sums.add(which * T + t));
+                }
                 let mut acc = [starts; R];
                 for j in 0..QUADS / halves {
                     let j = half * (QUADS / 2) + j;
-                    let weights: [L::B; R] =
-                        std::array::from_fn(|r| L::load_bytes(u.add((j * PAIR + r) * 64)));
+                    let mut weights = [L::splat_byte(0); R];
+                    for (r, weights) in weights.iter_mut().enumerate() {
+                        *weights = L::load_bytes(u.add((j * PAIR + r) * 64));
+                    }
                     for t in 0..S {
                         let x = L::splat_bytes(q.add(t * BLOCK + 4 * j));
                         for r in 0..R {

@@ -59,6 +59,33 @@ unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stri
     }
 }
 
+/// The same for the signed bytes `u − 128`, whose products with 127 fit twice where those of `u` do not.
+#[inline(always)]
+unsafe fn accumulate_signed(acc: __m256i, u: __m256i, q: __m256i) -> __m256i {
+    let w = _mm256_xor_si256(u, _mm256_set1_epi8(-128));
+    accumulate(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(q, w))
+}
+
+#[inline(always)]
+unsafe fn widened(p: *const bf16) -> __m256 {
+    let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+}
+
+/// `2^(x − 1)`.
+#[inline(always)]
+unsafe fn power(x: __m256i) -> __m256 {
+    let exponent = _mm256_add_epi32(x, _mm256_set1_epi32(126));
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+}
+
+/// As 16-bit numbers.
+#[inline(always)]
+unsafe fn narrowed(x: __m256i) -> __m128i {
+    _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x))
+}
+
+// No closures: what a closure calls is not always compiled for the instruction set of its surroundings.
 impl Lanes for Avx2 {
     type F = F;
     type I = I;
@@ -88,11 +115,7 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn load_bf16(p: *const bf16) -> F {
-        let wide = |p: *const bf16| {
-            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
-        };
-        [wide(p), wide(p.add(8))]
+        [widened(p), widened(p.add(8))]
     }
     #[inline(always)]
     unsafe fn store(p: *mut f32, x: F) {
@@ -139,15 +162,15 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn abs(a: F) -> F {
         let sign = _mm256_set1_ps(-0.0);
-        a.map(|a| _mm256_andnot_ps(sign, a))
+        [_mm256_andnot_ps(sign, a[0]), _mm256_andnot_ps(sign, a[1])]
     }
     #[inline(always)]
     unsafe fn zero_below(x: F, limit: F, y: F) -> F {
-        let kept = |i: usize| {
-            let mask = _mm256_cmp_ps::<_CMP_NLT_UQ>(x[i], limit[i]);
-            _mm256_and_ps(mask, y[i])
-        };
-        [kept(0), kept(1)]
+        let masks = [
+            _mm256_cmp_ps::<_CMP_NLT_UQ>(x[0], limit[0]),
+            _mm256_cmp_ps::<_CMP_NLT_UQ>(x[1], limit[1]),
+        ];
+        [_mm256_and_ps(masks[0], y[0]), _mm256_and_ps(masks[1], y[1])]
     }
     #[inline(always)]
     unsafe fn sum(x: F) -> f32 {
@@ -181,10 +204,7 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn exp2_less_one(x: I) -> F {
-        x.map(|x| {
-            let exponent = _mm256_add_epi32(x, _mm256_set1_epi32(126));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-        })
+        [power(x[0]), power(x[1])]
     }
     #[inline(always)]
     unsafe fn splat_i(x: i32) -> I {
@@ -207,24 +227,22 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn and_i(a: I, mask: i32) -> I {
-        a.map(|a| _mm256_and_si256(a, _mm256_set1_epi32(mask)))
+        let mask = _mm256_set1_epi32(mask);
+        [_mm256_and_si256(a[0], mask), _mm256_and_si256(a[1], mask)]
     }
     #[inline(always)]
     unsafe fn shr_i(a: I, bits: usize) -> I {
         let bits = _mm_cvtsi32_si128(bits as i32);
-        a.map(|a| _mm256_srl_epi32(a, bits))
+        [_mm256_srl_epi32(a[0], bits), _mm256_srl_epi32(a[1], bits)]
     }
     #[inline(always)]
     unsafe fn shl_i(a: I, bits: usize) -> I {
         let bits = _mm_cvtsi32_si128(bits as i32);
-        a.map(|a| _mm256_sll_epi32(a, bits))
+        [_mm256_sll_epi32(a[0], bits), _mm256_sll_epi32(a[1], bits)]
     }
     #[inline(always)]
     unsafe fn store_i8(p: *mut i8, x: I) {
-        let narrow = |x: __m256i| {
-            _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x))
-        };
-        let bytes = _mm_packs_epi16(narrow(x[0]), narrow(x[1]));
+        let bytes = _mm_packs_epi16(narrowed(x[0]), narrowed(x[1]));
         _mm_storeu_si128(p.cast(), bytes);
     }
     #[inline(always)]
@@ -275,12 +293,12 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn shr(a: I, bits: usize) -> I {
         let bits = _mm_cvtsi32_si128(bits as i32);
-        a.map(|a| _mm256_srl_epi16(a, bits))
+        [_mm256_srl_epi16(a[0], bits), _mm256_srl_epi16(a[1], bits)]
     }
     #[inline(always)]
     unsafe fn shl(a: I, bits: usize) -> I {
         let bits = _mm_cvtsi32_si128(bits as i32);
-        a.map(|a| _mm256_sll_epi16(a, bits))
+        [_mm256_sll_epi16(a[0], bits), _mm256_sll_epi16(a[1], bits)]
     }
     #[inline(always)]
     unsafe fn dot(acc: I, u: I, q: I) -> I {
@@ -293,10 +311,9 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn dot8(acc: I, u: I, q: I) -> I {
         // 255 · 127 twice would saturate: |w| · (sign(w)·q) with the signed byte w = u − 128 does not.
-        let signed = |i: usize| {
-            let w = _mm256_xor_si256(u[i], _mm256_set1_epi8(-128));
-            accumulate(acc[i], _mm256_abs_epi8(w), _mm256_sign_epi8(q[i], w))
-        };
-        [signed(0), signed(1)]
+        [
+            accumulate_signed(acc[0], u[0], q[0]),
+            accumulate_signed(acc[1], u[1], q[1]),
+        ]
     }
 }
