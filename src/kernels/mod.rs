@@ -12,6 +12,7 @@ pub mod limits;
 mod matrix;
 mod memory;
 mod norm;
+mod placement;
 pub mod pool;
 mod product;
 mod quant;

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::placement;
+
 /// How long an idle thread looks for work before it sleeps: longer than what lies between two operations.
 const SPIN: Duration = Duration::from_micros(100);
 /// The most threads.
@@ -97,6 +99,7 @@ pub fn run(tasks: usize, task: impl Fn(usize) + Sync) {
 
 fn share(tasks: usize, task: Task) -> Result<(), Box<dyn Any + Send>> {
     let threads = threads();
+    placement::settle(0, threads);
     // SAFETY: the borrow is lengthened, but this function returns only when `pending` is 0, after which no thread
     // touches it; and no other thread writes it, as `BUSY` is held.
     unsafe { *JOB.task.get() = Some(std::mem::transmute::<Task<'_>, Task<'static>>(task)) };
@@ -146,6 +149,7 @@ fn work(index: usize) {
         if index >= (seen & 0xffff) as usize {
             continue;
         }
+        placement::settle(index, (seen & 0xffff) as usize);
         // SAFETY: written before the ticket, and left alone until `pending` is 0.
         if let Some(task) = unsafe { *JOB.task.get() } {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| take_tasks(task))) {

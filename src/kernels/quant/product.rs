@@ -13,7 +13,7 @@ pub(super) const PAIR: usize = 2;
 /// Bytes that 32 columns of a panel unpack to.
 pub(super) const UNPACKED: usize = PAIR * QUADS * 64;
 /// Bytes asked for ahead of their use: what a core reads during one access to memory, and some more.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 4096;
 const LINE: usize = 64;
 
 /// Groups of packed rows, one after the other.
@@ -47,8 +47,9 @@ impl<F: Format> Kernel for Dot<'_, F> {
             let mut total = L::splat(0.0);
             let mut block = 0;
             for _ in 0..groups.blocks / F::SUBS {
+                prefetch::<L>(head.wrapping_add(groups.stride), F::HEAD);
                 for sub in 0..F::SUBS {
-                    prefetch(quants.wrapping_add(AHEAD), F::QUANTS);
+                    prefetch::<L>(quants.wrapping_add(AHEAD), F::QUANTS);
                     let u = F::unpack::<L>(quants);
                     let q = tile.q.add(block * BLOCK);
                     let scale = L::splat(*tile.scales.add(block));
@@ -92,15 +93,12 @@ impl<F: Format> Kernel for Dot<'_, F> {
     }
 }
 
+/// Asks for `bytes` at `p`, into the second cache: the first is too small for what is under way.
 #[inline(always)]
-unsafe fn prefetch(p: *const u8, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in 0..bytes / LINE {
-        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-        _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(line * LINE).cast());
+unsafe fn prefetch<L: Lanes>(p: *const u8, bytes: usize) {
+    for line in 0..bytes.div_ceil(LINE) {
+        L::prefetch(p.wrapping_add(line * LINE));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (p, bytes, LINE);
 }
 
 /// What the sum of a block begins with: `−2^shift · Σ q`, given `−Σ q`.
