@@ -104,7 +104,7 @@ _crane() {
 
     case "${cmd}" in
         crane)
-            opts="-t -q -v -h -V --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help --version pull list ls show rm verify run chat score bench devices completions man help"
+            opts="-t -q -v -h -V --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help --version pull list ls show rm verify run chat score bench devices completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -126,6 +126,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -145,7 +153,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__bench)
-            opts="-p -n -d -t -r -q -v -h --synthetic --n-prompt --n-gen --pg --n-depth --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-p -n -d -t -r -q -v -h --synthetic --n-prompt --n-gen --pg --n-depth --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -253,6 +261,14 @@ _crane() {
                     fi
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -272,7 +288,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__chat)
-            opts="-n -c -s -r -t -q -v -h --system --quant --stats --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-n -c -s -r -t -q -v -h --system --quant --stats --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -370,6 +386,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -389,7 +413,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__completions)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help bash elvish fish powershell zsh"
+            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -409,6 +433,14 @@ _crane() {
                     ;;
                 -t)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -430,7 +462,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__devices)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -450,6 +482,14 @@ _crane() {
                     ;;
                 -t)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -667,7 +707,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__list)
-            opts="-t -q -v -h --catalogue --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --catalogue --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -687,6 +727,14 @@ _crane() {
                     ;;
                 -t)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -708,7 +756,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__man)
-            opts="-t -q -v -h --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -730,6 +778,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -749,7 +805,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__pull)
-            opts="-t -q -v -h --quant --revision --include --exclude --dry-run --endpoint --force --no-verify --progress --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --quant --revision --include --exclude --dry-run --endpoint --force --no-verify --progress --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -795,6 +851,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -814,7 +878,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__rm)
-            opts="-y -t -q -v -h --yes --dry-run --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-y -t -q -v -h --yes --dry-run --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -836,6 +900,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -855,7 +927,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__run)
-            opts="-p -f -o -n -c -s -r -t -q -v -h --prompt --file --messages --system --raw --prefill --overflow --format --logprobs --output --stats --quant --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-p -f -o -n -c -s -r -t -q -v -h --prompt --file --messages --system --raw --prefill --overflow --format --logprobs --output --stats --quant --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1052,6 +1124,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -1071,7 +1151,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__score)
-            opts="-f -c -t -q -v -h --file --raw --ctx-size --quant --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-f -c -t -q -v -h --file --raw --ctx-size --quant --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1135,6 +1215,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -1154,7 +1242,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__show)
-            opts="-t -q -v -h --tensors --template --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --tensors --template --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1176,6 +1264,14 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    return 0
+                    ;;
                 --cache-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -1195,7 +1291,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__verify)
-            opts="-t -q -v -h --repair --progress --device --dtype --threads --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --repair --progress --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1219,6 +1315,14 @@ _crane() {
                     ;;
                 -t)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --simd)
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)

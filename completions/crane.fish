@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_crane_global_optspecs
-    string join \n device= dtype= t/threads= offline cache-dir= q/quiet v/verbose json color= h/help V/version
+    string join \n device= dtype= t/threads= cache-type= simd= offline cache-dir= q/quiet v/verbose json color= h/help V/version
 end
 
 function __fish_crane_needs_command
@@ -30,6 +30,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_needs_command" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_needs_command" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_needs_command" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_needs_command" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_needs_command" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -69,6 +74,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand pull" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand pull" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand pull" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand pull" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -87,6 +97,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand list" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand list" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand list" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand list" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand list" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -103,6 +118,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand ls" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand ls" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand ls" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand ls" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand ls" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -119,6 +139,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand show" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand show" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand show" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand show" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand show" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -136,6 +161,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand rm" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand rm" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand rm" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand rm" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand rm" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -157,6 +187,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand verify" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand verify" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand verify" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand verify" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand verify" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -202,6 +237,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand run" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand run" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand run" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -238,6 +278,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand chat" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand chat" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -262,6 +307,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand score" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand score" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand score" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand score" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand score" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -312,6 +362,11 @@ complete -c crane -n "__fish_crane_using_subcommand bench" -l save -d 'Keep the 
 complete -c crane -n "__fish_crane_using_subcommand bench" -l compare -d 'Ratios to a saved result, or to a file of --format json' -r -F
 complete -c crane -n "__fish_crane_using_subcommand bench" -l fail-if -d 'Exit with 7 if this is so: decode, prefill, ttft, load, memory, nll or kl; \'<\' or \'>\'; a number or a change in percent against --compare, as in \'decode<-5%\' (repeatable)' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -l quality -d 'Also say how likely the model finds this text, and how far it is from itself in f32' -r -F
+complete -c crane -n "__fish_crane_using_subcommand bench" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand bench" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand bench" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -327,6 +382,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand devices" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand devices" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand devices" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand devices" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand devices" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -342,6 +402,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand completions" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand completions" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand completions" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand completions" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand completions" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -357,6 +422,11 @@ f32\t''
 f16\t''
 bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand man" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand man" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand man" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
 complete -c crane -n "__fish_crane_using_subcommand man" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand man" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
