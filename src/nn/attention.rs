@@ -111,7 +111,7 @@ impl Attention {
                 Ok(())
             }
             Rows::Host { x, .. } => {
-                norm.into_workspace(x, work);
+                norm.to_workspace(x, work);
                 self.on_host(x, tables, work)
             }
         }

@@ -41,7 +41,7 @@ impl Mlp {
                 *x = (&*x + fed)?;
             }
             Rows::Host { x, width } => {
-                norm.into_workspace(x, work);
+                norm.to_workspace(x, work);
                 let len = x.len() / (*width).max(1) * self.intermediate;
                 // Lent to the products, which want the rest of the workspace.
                 let mut inner = std::mem::take(&mut work.inner);

@@ -45,7 +45,7 @@ impl RmsNorm {
     }
 
     /// The norm of `x`, kept in the workspace.
-    pub(super) fn into_workspace(&self, x: &[f32], work: &mut Workspace) {
+    pub(super) fn to_workspace(&self, x: &[f32], work: &mut Workspace) {
         let out = sized(&mut work.normed, x.len());
         kernels::rms_norm(work.simd, x, &self.host, self.eps as f32, out);
     }

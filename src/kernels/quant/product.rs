@@ -58,8 +58,10 @@ impl<F: Format> Kernel for Dot<'_, F> {
                     if F::HALVES {
                         for half in 0..2 {
                             let mut acc = start::<F, L>(*sums.add(half));
-                            for j in half * QUADS / 2..(half + 1) * QUADS / 2 {
-                                acc = dot::<F, L>(acc, u[j], L::splat_bytes(q.add(4 * j)));
+                            for (j, u) in
+                                u.iter().enumerate().skip(half * QUADS / 2).take(QUADS / 2)
+                            {
+                                acc = dot::<F, L>(acc, *u, L::splat_bytes(q.add(4 * j)));
                             }
                             let weight = L::mul(F::scale::<L>(head, sub, half), scale);
                             total = L::fma(L::to_float(acc), weight, total);
@@ -71,9 +73,9 @@ impl<F: Format> Kernel for Dot<'_, F> {
                     } else {
                         // Two chains of sums hide the latency of one.
                         let mut acc = [start::<F, L>(*sums.add(2)), L::splat_i(0)];
-                        for j in 0..QUADS {
+                        for (j, u) in u.into_iter().enumerate() {
                             let x = L::splat_bytes(q.add(4 * j));
-                            acc[j % 2] = dot::<F, L>(acc[j % 2], u[j], x);
+                            acc[j % 2] = dot::<F, L>(acc[j % 2], u, x);
                         }
                         let acc = L::to_float(L::add_i(acc[0], acc[1]));
                         let weight = L::mul(F::scale::<L>(head, sub, 0), scale);
@@ -222,39 +224,37 @@ impl<F: Format, const T: usize> TileProduct<'_, F, T> {
         let mut scales = self.tile.scales.add(token);
         let mut sums = self.tile.sums.add(token);
         let mut scaled_sums = self.tile.scaled_sums.add(token);
-        let mut totals = [[L::splat(0.0); S]; R];
+        let mut totals = [[L::splat(0.0); R]; S];
+        // A count that the compiler does not know: unrolled, the loop over it would need more registers than there are.
+        let quads = std::hint::black_box(QUADS / halves);
         for _ in 0..self.blocks {
             for half in 0..halves {
                 let which = if F::HALVES { half } else { 2 };
-                let mut starts = [L::splat_i(0); S];
-                for (t, acc) in starts.iter_mut().enumerate() {
-                    *acc = start::<F, L>(*sums.add(which * T + t));
+                let mut acc = [[L::splat_i(0); R]; S];
+                for (t, acc) in acc.iter_mut().enumerate() {
+                    *acc = [start::<F, L>(*sums.add(which * T + t)); R];
                 }
-                let mut acc = [starts; R];
-                for j in 0..QUADS / halves {
-                    let j = half * (QUADS / 2) + j;
+                for j in half * (QUADS / 2)..half * (QUADS / 2) + quads {
                     let mut weights = [L::splat_byte(0); R];
                     for (r, weights) in weights.iter_mut().enumerate() {
                         *weights = L::load_bytes(u.add((j * PAIR + r) * 64));
                     }
-                    for t in 0..S {
+                    for (t, acc) in acc.iter_mut().enumerate() {
                         let x = L::splat_bytes(q.add(t * BLOCK + 4 * j));
-                        for r in 0..R {
-                            acc[r][t] = dot::<F, L>(acc[r][t], weights[r], x);
+                        for (acc, weights) in acc.iter_mut().zip(weights) {
+                            *acc = dot::<F, L>(*acc, weights, x);
                         }
                     }
                 }
-                for r in 0..R {
-                    let weight = L::load(weight_scales.add(r * GROUP));
-                    for t in 0..S {
-                        let scale = L::mul(weight, L::splat(*scales.add(t)));
-                        totals[r][t] = L::fma(L::to_float(acc[r][t]), scale, totals[r][t]);
-                    }
-                    if F::MIN {
-                        let min = L::load(mins.add(r * GROUP));
-                        for t in 0..S {
+                for (t, (totals, acc)) in totals.iter_mut().zip(acc).enumerate() {
+                    let scale = L::splat(*scales.add(t));
+                    for (r, (total, acc)) in totals.iter_mut().zip(acc).enumerate() {
+                        let weight = L::load(weight_scales.add(r * GROUP));
+                        *total = L::fma(L::to_float(acc), L::mul(weight, scale), *total);
+                        if F::MIN {
+                            let min = L::load(mins.add(r * GROUP));
                             let sum = L::splat(*scaled_sums.add(which * T + t));
-                            totals[r][t] = L::fma(min, sum, totals[r][t]);
+                            *total = L::fma(min, sum, *total);
                         }
                     }
                 }
@@ -267,8 +267,8 @@ impl<F: Format, const T: usize> TileProduct<'_, F, T> {
             sums = sums.add(SUMS * T);
             scaled_sums = scaled_sums.add(SUMS * T);
         }
-        for (r, totals) in totals.iter().enumerate() {
-            for (t, total) in totals.iter().enumerate() {
+        for (t, totals) in totals.iter().enumerate() {
+            for (r, total) in totals.iter().enumerate() {
                 let at = (token + t) * PAIR * GROUP + (group + r) * GROUP;
                 L::store(self.out.as_mut_ptr().add(at), *total);
             }

@@ -12,7 +12,7 @@ pub(crate) unsafe fn exp<L: Lanes>(x: L::F) -> L::F {
     let n = L::round(L::mul(clamped, L::splat(std::f32::consts::LOG2_E)));
     let whole = L::to_float(n);
     // ln 2 in two parts, the first exact in few bits.
-    let r = L::fma(whole, L::splat(-0.693_359_375), clamped);
+    let r = L::fma(whole, L::splat(-0.693_359_4), clamped);
     let r = L::fma(whole, L::splat(2.121_944_4e-4), r);
     let mut p = L::splat(1.987_569_1e-4);
     for c in [
