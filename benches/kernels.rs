@@ -90,7 +90,7 @@ fn median(tokens: usize, x: &[f32], simd: Simd, matrices: &[Matrix]) -> f64 {
                 out: &mut out,
                 add: false,
             };
-            multiply(simd, x, &mut [product], &mut inputs);
+            multiply(simd, x, [product], &mut inputs);
             black_box(&out);
             started.elapsed().as_secs_f64()
         })

@@ -45,8 +45,9 @@ impl Work {
 }
 
 impl Counts {
-    /// Of the model in `loader`'s checkpoint; `cache_number_bytes` for a number of the key/value cache.
-    pub fn of(loader: &Loader, config: &Config, cache_number_bytes: f64) -> Self {
+    /// Of the model in `loader`'s checkpoint.
+    pub fn of(loader: &Loader, config: &Config) -> Self {
+        let cache_number_bytes = loader.cache_type().bytes();
         let checkpoint = loader.checkpoint();
         let embedding = checkpoint.info("model.embed_tokens.weight");
         let head = match config.tie_word_embeddings {
@@ -233,7 +234,7 @@ mod tests {
         };
         let loader = Loader::new(&checkpoint, &options).unwrap();
         let config = Config::read(&checkpoint, "qwen2").unwrap();
-        Counts::of(&loader, &config, 2.0)
+        Counts::of(&loader, &config)
     }
 
     /// Qwen2.5-0.5B: a layer has 896·896·2 + 896·128·2 numbers in attention and 3·896·4864 in the MLP.

@@ -13,7 +13,7 @@ use super::limits::{Book, Limits};
 use super::passes::{first_token, milliseconds, take_time, token_ids};
 use super::quality::{self, Quality};
 use super::statistics::Summary;
-use super::subject::{Request, Subject, Watch, CACHE_TYPE};
+use super::subject::{Request, Subject, Watch};
 use super::threads::use_threads;
 use super::{memory, BenchError, Counts, Outcome, Test};
 
@@ -72,11 +72,13 @@ impl<'a> Run<'a> {
         models::summary(subject.checkpoint)?;
         let config = Config::read(subject.checkpoint, architecture.model_type)?;
         let loader = Loader::new(subject.checkpoint, &subject.options)?;
-        let counts = Counts::of(&loader, &config, CACHE_TYPE.1);
+        let counts = Counts::of(&loader, &config);
         let weights = counts.format.name().to_lowercase();
         let billions = subject.checkpoint.parameters() as f64 / 1e9;
         for cell in &mut self.cells {
             cell.row.model_size = counts.held_bytes;
+            cell.row.type_k = loader.cache_type().name().into();
+            cell.row.type_v = cell.row.type_k.clone();
             cell.row.model_type = format!("{} {billions:.2}B {weights}", architecture.model_type);
             cell.row.weights = weights.clone();
         }
@@ -297,7 +299,7 @@ impl<'a> Run<'a> {
         let mut reference = None;
         if (subject.options.dtype, subject.options.quant) != (options.dtype, options.quant) {
             let loader = Loader::new(subject.checkpoint, &options)?;
-            let counts = Counts::of(&loader, config, CACHE_TYPE.1);
+            let counts = Counts::of(&loader, config);
             drop(loader);
             let cache = ids.len() as u64 * counts.cache_bytes_per_token;
             self.check_memory(counts.held_bytes + cache)?;

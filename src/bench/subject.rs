@@ -5,8 +5,6 @@ use crate::weights::{Checkpoint, LoadOptions, Loader};
 
 use super::{BenchError, Row, Test};
 
-/// The type that keys and values are cached in, and the bytes of one number.
-pub(super) const CACHE_TYPE: (&str, f64) = ("f16", 2.0);
 /// One model in one number format on one device.
 pub struct Subject<'a> {
     /// As typed.
@@ -52,8 +50,6 @@ impl Subject<'_> {
         Row {
             model_filename: self.checkpoint.path().display().to_string(),
             model_n_params: self.checkpoint.parameters(),
-            type_k: CACHE_TYPE.0.into(),
-            type_v: CACHE_TYPE.0.into(),
             ..Row::new(
                 &self.name,
                 &self.device,

@@ -5,12 +5,9 @@
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        extern "C" {
-            fn malloc_trim(pad: usize) -> i32;
-        }
-        // SAFETY: glibc's malloc_trim(3) takes any pad, may be called from any thread and touches free memory alone.
+        // SAFETY: malloc_trim(3) takes any pad, may be called from any thread and touches free memory alone.
         unsafe {
-            malloc_trim(0);
+            libc::malloc_trim(0);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The threads of a forward pass: one pool for everything, whose threads spin between the operations of a pass and
 //! sleep between passes.
 //!
-//! Work is handed out a task at a time from a counter, so that a thread which the system holds up costs one task.
+//! Each thread has a run of neighbouring tasks and takes them one by one, so that what it reads is one stream; when its
+//! own are done it takes those of others, so that a thread which the system holds up costs one task.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -19,11 +20,16 @@ const MOST: usize = 1024;
 
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 
+/// A number that one thread changes often, in cache lines of its own.
+#[repr(align(128))]
+struct Counter(AtomicUsize);
+
 struct Job {
     /// Borrowed for the length of [`run`] only, which outlives every use of it.
     task: UnsafeCell<Option<Task<'static>>>,
     tasks: AtomicUsize,
-    next: AtomicUsize,
+    /// For each thread, the next of its tasks.
+    next: [Counter; MOST],
     /// Threads that still work on it.
     pending: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -36,7 +42,7 @@ unsafe impl Sync for Job {}
 static JOB: Job = Job {
     task: UnsafeCell::new(None),
     tasks: AtomicUsize::new(0),
-    next: AtomicUsize::new(0),
+    next: [const { Counter(AtomicUsize::new(0)) }; MOST],
     pending: AtomicUsize::new(0),
     panic: Mutex::new(None),
 };
@@ -104,7 +110,10 @@ fn share(tasks: usize, task: Task) -> Result<(), Box<dyn Any + Send>> {
     // touches it; and no other thread writes it, as `BUSY` is held.
     unsafe { *JOB.task.get() = Some(std::mem::transmute::<Task<'_>, Task<'static>>(task)) };
     JOB.tasks.store(tasks, Ordering::Relaxed);
-    JOB.next.store(0, Ordering::Relaxed);
+    for (thread, next) in JOB.next.iter().enumerate().take(threads) {
+        next.0
+            .store(first_task(tasks, threads, thread), Ordering::Relaxed);
+    }
     JOB.pending.store(threads - 1, Ordering::Relaxed);
     let number = (TICKET.load(Ordering::Relaxed) >> 16).wrapping_add(1);
     TICKET.store((number << 16) | threads as u64, Ordering::SeqCst);
@@ -112,7 +121,7 @@ fn share(tasks: usize, task: Task) -> Result<(), Box<dyn Any + Send>> {
         drop(BED.lock().unwrap_or_else(PoisonError::into_inner));
         ALARM.notify_all();
     }
-    let mine = catch_unwind(AssertUnwindSafe(|| take_tasks(task)));
+    let mine = catch_unwind(AssertUnwindSafe(|| take_tasks(task, 0, threads)));
     let mut spins = 0u32;
     while JOB.pending.load(Ordering::Acquire) > 0 {
         spins += 1;
@@ -130,14 +139,24 @@ fn share(tasks: usize, task: Task) -> Result<(), Box<dyn Any + Send>> {
     mine.and(theirs.map_or(Ok(()), Err))
 }
 
-fn take_tasks(task: Task) {
+/// The first task of `thread`, one of `threads`, or the end of the one's before it.
+fn first_task(tasks: usize, threads: usize, thread: usize) -> usize {
+    // Exact and without overflow for any number of tasks.
+    tasks / threads * thread + tasks % threads * thread / threads
+}
+
+/// Does the tasks of thread `index`, then what others left.
+fn take_tasks(task: Task, index: usize, threads: usize) {
     let tasks = JOB.tasks.load(Ordering::Relaxed);
-    loop {
-        let index = JOB.next.fetch_add(1, Ordering::Relaxed);
-        if index >= tasks {
-            return;
+    for thread in (index..threads).chain(0..index) {
+        let end = first_task(tasks, threads, thread + 1);
+        loop {
+            let next = JOB.next[thread].0.fetch_add(1, Ordering::Relaxed);
+            if next >= end {
+                break;
+            }
+            task(next);
         }
-        task(index);
     }
 }
 
@@ -149,10 +168,12 @@ fn work(index: usize) {
         if index >= (seen & 0xffff) as usize {
             continue;
         }
-        placement::settle(index, (seen & 0xffff) as usize);
+        let threads = (seen & 0xffff) as usize;
+        placement::settle(index, threads);
         // SAFETY: written before the ticket, and left alone until `pending` is 0.
         if let Some(task) = unsafe { *JOB.task.get() } {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| take_tasks(task))) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| take_tasks(task, index, threads)))
+            {
                 *JOB.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
         }

@@ -13,6 +13,8 @@ use super::{Matrix, PackedMatrix, PANEL};
 
 /// Bytes of weights that make a task worth its hand-over.
 const TASK_BYTES: usize = 64 << 10;
+/// Tasks that a thread has of a matrix, at least.
+const TASKS_A_THREAD: usize = 4;
 
 /// One product `x · Wᵀ + b`.
 pub struct Product<'a> {
@@ -118,7 +120,12 @@ impl Inputs {
 ///
 /// # Panics
 /// Shapes that do not fit each other.
-pub fn multiply(simd: Simd, x: &[f32], products: &mut [Product], inputs: &mut Inputs) {
+pub fn multiply<const N: usize>(
+    simd: Simd,
+    x: &[f32],
+    products: [Product; N],
+    inputs: &mut Inputs,
+) {
     let Some(width) = products.first().map(|p| p.matrix.width()) else {
         return;
     };
@@ -126,7 +133,7 @@ pub fn multiply(simd: Simd, x: &[f32], products: &mut [Product], inputs: &mut In
     let tokens = x.len() / width;
     inputs.prepare(simd, x, width, products.iter().map(|p| p.matrix));
     let inputs = &*inputs;
-    let jobs: Vec<Job> = products.iter_mut().map(|p| Job::new(p, tokens)).collect();
+    let jobs = products.map(|product| Job::new(product, tokens));
     let tasks = jobs.iter().map(|job| job.tasks).sum();
     pool::run(tasks, |mut task| {
         for job in &jobs {
@@ -149,7 +156,7 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(product: &'a mut Product<'_>, tokens: usize) -> Self {
+    fn new(product: Product<'a>, tokens: usize) -> Self {
         let rows = product.matrix.rows();
         assert_eq!(product.out.len(), tokens * rows, "a result of that shape");
         assert!(
@@ -203,10 +210,15 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Rows of a one-token task: whole panels of some [`TASK_BYTES`].
+/// Rows of a one-token task: some [`TASK_BYTES`], and fewer where that makes too few tasks to share out evenly.
 fn rows_a_task(matrix: &Matrix) -> usize {
-    let row = (matrix.size() / matrix.rows().max(1)).max(1);
-    (TASK_BYTES / row).next_multiple_of(PANEL).max(PANEL)
+    let rows = matrix.rows().max(1);
+    let bytes_of_row = (matrix.size() / rows).max(1);
+    let even = rows.div_ceil(TASKS_A_THREAD * pool::threads());
+    (TASK_BYTES / bytes_of_row)
+        .min(even)
+        .max(1)
+        .next_multiple_of(LANES)
 }
 
 fn add_to(out: &mut [f32], terms: Option<&[f32]>) {

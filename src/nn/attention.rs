@@ -7,7 +7,7 @@ use candle_core::Result;
 
 use super::rows::sized;
 use super::{Linear, PassTables, RmsNorm, Rows, Workspace};
-use crate::kernels::{self, CacheType, KvCache, Product};
+use crate::kernels::{self, CacheType, KvCache};
 use crate::weights::{Loader, WeightsError};
 pub(super) use on_tensor::Mask;
 use tensor_cache::TensorCache;
@@ -131,19 +131,13 @@ impl Attention {
         };
         let simd = work.simd;
         let tokens = tables.tokens();
-        let layers = [&self.q, &self.k, &self.v];
-        let mut products = Vec::with_capacity(layers.len());
-        for (layer, out) in layers.into_iter().zip(&mut work.qkv) {
-            let weights = layer.host()?;
-            products.push(Product {
-                matrix: weights.matrix,
-                bias: weights.bias,
-                out: sized(out, tokens * weights.matrix.rows()),
-                add: false,
-            });
-        }
-        kernels::multiply(simd, &work.normed, &mut products, &mut work.inputs);
         let [q, k, v] = &mut work.qkv;
+        let products = [
+            self.q.host()?.product(q, tokens),
+            self.k.host()?.product(k, tokens),
+            self.v.host()?.product(v, tokens),
+        ];
+        kernels::multiply(simd, &work.normed, products, &mut work.inputs);
         if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
             q_norm.on_heads(q, simd);
             k_norm.on_heads(k, simd);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Module, Result, Tensor};
 
+use super::rows::sized;
 use super::{Rows, Workspace};
 use crate::kernels::{self, Matrix, Product, Weights};
 use crate::weights::{Loader, Weight, WeightsError};
@@ -125,7 +126,17 @@ impl Linear {
     }
 }
 
-impl Weights<'_> {
+impl<'a> Weights<'a> {
+    /// The product into `out`, which becomes `tokens · rows` numbers.
+    pub(super) fn product(self, out: &'a mut Vec<f32>, tokens: usize) -> Product<'a> {
+        Product {
+            matrix: self.matrix,
+            bias: self.bias,
+            out: sized(out, tokens * self.matrix.rows()),
+            add: false,
+        }
+    }
+
     /// The product with `x` into `out`, `[tokens, rows]`, or added to what is there.
     pub(super) fn multiply_into(
         &self,
@@ -140,7 +151,7 @@ impl Weights<'_> {
             out,
             add,
         };
-        kernels::multiply(work.simd, x, &mut [product], &mut work.inputs);
+        kernels::multiply(work.simd, x, [product], &mut work.inputs);
     }
 }
 

@@ -6,6 +6,7 @@ mod hub;
 mod hub_cli;
 mod hub_server;
 mod parity;
+mod paths;
 mod real;
 mod store_cli;
 mod text;

@@ -97,7 +97,7 @@ impl<'a> Work<'a> {
                                 device: picked.device,
                                 dtype: dtype.into(),
                                 quant: quant.choice(),
-                                cache: None,
+                                cache: self.settings.cache,
                             },
                             device: picked.name,
                             dtype: numbers.0,

@@ -31,6 +31,16 @@ impl CacheType {
     /// All of them, the most exact first.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Q8_0];
 
+    /// Bytes of a number, scales included.
+    pub fn bytes(self) -> f64 {
+        match self {
+            Self::F32 => 4.0,
+            Self::F16 => 2.0,
+            // A scale of four bytes for 32 numbers.
+            Self::Q8_0 => 1.125,
+        }
+    }
+
     /// As `--cache-type` spells it.
     pub fn name(self) -> &'static str {
         match self {
