@@ -70,8 +70,14 @@ impl Session {
         let loader = Loader::new(&checkpoint, &options)?;
         let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();
         let dtype = dtype_name(&checkpoint, &options, &loader);
-        let model = models::load(&loader, context)?;
-        let tokenizer = Tokenizer::open(&checkpoint)?;
+        // Neither keeps all cores busy alone.
+        let (model, tokenizer) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
+            let model = models::load(&loader, context);
+            (model, tokenizer.join())
+        });
+        let model = model?;
+        let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let template = ChatTemplate::open(&checkpoint)?;
         let mut defaults = Defaults::read(&checkpoint)?;
         notes.append(&mut defaults.notes);
