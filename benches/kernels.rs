@@ -50,7 +50,8 @@ fn main() -> Result<()> {
             let arena = Arena::default();
             let matrices = (0..BYTES.div_ceil(data.len()))
                 .map(|_| {
-                    let packed = PackedMatrix::pack(simd, dtype, &data, rows, width, &arena)?;
+                    let packed =
+                        PackedMatrix::pack(simd, dtype, &data, [rows, width], &arena, &|_| {})?;
                     Ok(Matrix::Packed(packed.context("no such format")?))
                 })
                 .collect::<Result<Vec<Matrix>>>()?;

@@ -66,6 +66,7 @@ impl Session {
             dtype: settings.dtype,
             quant,
             cache: settings.cache,
+            tensors: false,
         };
         let loader = Loader::new(&checkpoint, &options)?;
         let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();

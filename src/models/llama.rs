@@ -81,7 +81,7 @@ impl Llama {
             layers,
             norm: RmsNorm::load(&model, "norm", config.hidden_size, config.rms_norm_eps)?,
             lm_head,
-            rope: Rope::new(&rope, config.head_dim, loader.dtype(), loader.device())?,
+            rope: Rope::new(&rope, config.head_dim, loader)?,
             cached: 0,
             context,
             vocab_size: config.vocab_size,

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use super::attention::Mask;
 use crate::kernels;
+use crate::weights::Loader;
 
 /// Which elements of a head are rotated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Rope {
     layout: RopeLayout,
     dtype: DType,
     device: Device,
+    /// Whether angles are for the kernels.
+    on_host: bool,
 }
 
 /// What all layers of a forward pass share: cosines and sines of its positions, and what each token sees.
@@ -81,14 +84,11 @@ enum Angles {
 }
 
 impl Rope {
+    /// For where the tensors of `loader` go.
+    ///
     /// # Errors
     /// An odd `head_dim`, or divisors that are not `head_dim / 2` in number.
-    pub fn new(
-        config: &RopeConfig,
-        head_dim: usize,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(config: &RopeConfig, head_dim: usize, loader: &Loader) -> Result<Self> {
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             candle_core::bail!("a rotary embedding needs an even head_dim, not {head_dim}")
         }
@@ -97,8 +97,9 @@ impl Rope {
             inv_freq,
             magnitude,
             layout: config.layout,
-            dtype,
-            device: device.clone(),
+            dtype: loader.dtype(),
+            device: loader.device().clone(),
+            on_host: loader.on_host(),
         })
     }
 
@@ -115,7 +116,7 @@ impl Rope {
         }
         let shape = (tokens, self.inv_freq.len());
         let tensor = |x| Tensor::from_vec(x, shape, &self.device)?.to_dtype(self.dtype);
-        let angles = match self.device.is_cpu() {
+        let angles = match self.on_host {
             true => Angles::Host { cos, sin },
             false => Angles::Tensor {
                 cos: tensor(cos)?,

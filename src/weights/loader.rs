@@ -1,6 +1,7 @@
 //! Named tensors of a checkpoint → tensors on a device, in the types that the user asked for.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -80,7 +81,7 @@ impl<'a> Loader<'a> {
 
     /// Whether matrices stay in this machine's memory, for crane's kernels.
     pub fn on_host(&self) -> bool {
-        self.options.device.is_cpu()
+        self.options.device.is_cpu() && !self.options.tensors
     }
 
     /// The type that activations are computed in: f32 on a CPU and with quantised matrices; else the type asked for;
@@ -187,7 +188,7 @@ impl<'a> Loader<'a> {
                     if !self.on_host() {
                         return Ok(Weight::Quantized(Arc::new(made)));
                     }
-                    return self.packed(dtype, &made.data()?, shape);
+                    return self.packed(dtype, &made.data()?, shape, &|_| {});
                 }
             }
         }
@@ -196,9 +197,9 @@ impl<'a> Loader<'a> {
                 if self.options.quant.is_some() || self.options.dtype.explicit().is_none() =>
             {
                 if self.on_host() && PackedMatrix::supports(dtype, in_) {
-                    let packed = self.packed(dtype, found.bytes(), shape)?;
-                    found.release();
-                    return Ok(packed);
+                    return self.packed(dtype, found.bytes(), shape, &|part| {
+                        found.release_part(part)
+                    });
                 }
                 let tensor = blocks::stored(dtype, found.bytes(), &shape, device)?;
                 Ok(Weight::Quantized(Arc::new(tensor)))
@@ -213,15 +214,23 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Blocks as they lie in a file, packed.
+    /// Blocks as they lie in a file, packed; of each part that will not be read again `read` is told.
     fn packed(
         &self,
         dtype: GgmlDType,
         blocks: &[u8],
         [rows, width]: [usize; 2],
+        read: &dyn Fn(Range<usize>),
     ) -> Result<Weight, WeightsError> {
-        let packed = PackedMatrix::pack(Simd::detect(), dtype, blocks, rows, width, &self.arena)
-            .map_err(|e| self.no_memory(e))?;
+        let packed = PackedMatrix::pack(
+            Simd::detect(),
+            dtype,
+            blocks,
+            [rows, width],
+            &self.arena,
+            read,
+        )
+        .map_err(|e| self.no_memory(e))?;
         match packed {
             Some(matrix) => Ok(Weight::Host(Arc::new(Matrix::Packed(matrix)))),
             None => Err(candle_core::Error::Msg(format!(
@@ -349,7 +358,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn range(&self) -> std::ops::Range<usize> {
+    fn range(&self) -> Range<usize> {
         let entry = &self.tensor.entry;
         entry.offset..entry.offset.saturating_add(entry.info.bytes)
     }
@@ -369,6 +378,12 @@ impl<'a> Found<'a> {
             ));
         }
         Ok(Source::new(info.format, self.bytes(), numbers)?)
+    }
+
+    /// [`Found::release`] for a part of the bytes.
+    fn release_part(&self, part: Range<usize>) {
+        let start = self.tensor.entry.offset;
+        self.file.release(start + part.start..start + part.end);
     }
 
     /// The stored bytes were converted into memory of their own and will not be read again.

@@ -79,6 +79,8 @@ pub struct LoadOptions {
     pub quant: Option<Quant>,
     /// How keys and values are kept; None: f32 beside matrices of f32, f16 beside all others.
     pub cache: Option<CacheType>,
+    /// Compute with candle's tensors on a CPU too, as other devices do.
+    pub tensors: bool,
 }
 
 impl Default for LoadOptions {
@@ -89,6 +91,7 @@ impl Default for LoadOptions {
             dtype: DTypeChoice::Auto,
             quant: None,
             cache: None,
+            tensors: false,
         }
     }
 }

@@ -42,11 +42,17 @@ fn cases() -> Vec<(PathBuf, Value)> {
 }
 
 fn load(path: &Path) -> (Box<dyn LanguageModel>, Tokenizer) {
+    load_as(path, false)
+}
+
+/// With `tensors` by candle, as a GPU computes.
+fn load_as(path: &Path, tensors: bool) -> (Box<dyn LanguageModel>, Tokenizer) {
     let checkpoint = Checkpoint::open(path).unwrap();
     let options = LoadOptions {
         device: Device::Cpu,
         dtype: DTypeChoice::F32,
         quant: None,
+        tensors,
         ..LoadOptions::default()
     };
     let loader = Loader::new(&checkpoint, &options).unwrap();
@@ -100,10 +106,11 @@ fn greedy(engine: &mut Engine, prompt: &[u32], steps: usize, penalty: f64, eos: 
 #[test]
 fn logits_equal_transformers() {
     assert!(cases().len() >= 8);
-    for (path, case) in cases() {
-        let (mut model, _) = load(&path);
+    let ways = [false, true].map(|tensors| cases().into_iter().map(move |case| (tensors, case)));
+    for (tensors, (path, case)) in ways.into_iter().flatten() {
+        let (mut model, _) = load_as(&path, tensors);
         for prompt in case["prompts"].as_array().unwrap() {
-            let what = format!("{} {}", path.display(), prompt["name"]);
+            let what = format!("{} {} (tensors: {tensors})", path.display(), prompt["name"]);
             let tokens = ids(&prompt["ids"]);
             model.truncate(0);
             let logits: Vec<f32> = model.forward(&tokens).unwrap().to_vec1().unwrap();

@@ -98,6 +98,7 @@ impl<'a> Work<'a> {
                                 dtype: dtype.into(),
                                 quant: quant.choice(),
                                 cache: self.settings.cache,
+                                tensors: false,
                             },
                             device: picked.name,
                             dtype: numbers.0,

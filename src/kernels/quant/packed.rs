@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use candle_core::quantized::GgmlDType;
 
@@ -15,6 +16,8 @@ use crate::kernels::PANEL;
 
 /// Groups that one task packs.
 const GROUPS_A_TASK: usize = 8;
+/// Bytes of a source after whose packing its memory may go.
+const SEGMENT: usize = 16 << 20;
 
 /// A quantised matrix `[rows, width]`, sixteen rows together, in as many bits a weight as its file has.
 ///
@@ -43,8 +46,9 @@ impl PackedMatrix {
         superblock(dtype).is_some_and(|(_, columns)| width > 0 && width.is_multiple_of(columns))
     }
 
-    /// Packs `source`, the matrix as it lies in a GGUF file, on all threads. None where it has another length than
-    /// `rows` and `width` make, or [`PackedMatrix::supports`] says no.
+    /// Packs `source`, the matrix as it lies in a GGUF file, on all threads, and says of one part after the other that it
+    /// was `read` and will not be again. None where the source has another length than `rows` and `width` make, or
+    /// [`PackedMatrix::supports`] says no.
     ///
     /// # Errors
     /// The system has no memory left.
@@ -52,23 +56,23 @@ impl PackedMatrix {
         simd: Simd,
         dtype: GgmlDType,
         source: &[u8],
-        rows: usize,
-        width: usize,
+        [rows, width]: [usize; 2],
         arena: &Arena,
+        read: &dyn Fn(Range<usize>),
     ) -> std::io::Result<Option<Self>> {
         if !Self::supports(dtype, width) {
             return Ok(None);
         }
-        with_format!(dtype, F => Self::pack_as::<F>(simd, dtype, source, rows, width, arena), else Ok(None))
+        with_format!(dtype, F => Self::pack_as::<F>(simd, dtype, source, [rows, width], arena, read), else Ok(None))
     }
 
     fn pack_as<F: Format>(
         simd: Simd,
         dtype: GgmlDType,
         source: &[u8],
-        rows: usize,
-        width: usize,
+        [rows, width]: [usize; 2],
         arena: &Arena,
+        read: &dyn Fn(Range<usize>),
     ) -> std::io::Result<Option<Self>> {
         let superblocks = width / (F::SUBS * BLOCK);
         let row_bytes = superblocks * F::BYTES;
@@ -80,9 +84,8 @@ impl PackedMatrix {
         let groups = rows.div_ceil(GROUP);
         let mut bytes = arena.take(groups * stride)?;
         let parts = Parts::new(&mut bytes);
-        pool::run(groups.div_ceil(GROUPS_A_TASK), |task| {
-            let first = task * GROUPS_A_TASK;
-            for group in first..groups.min(first + GROUPS_A_TASK) {
+        let pack_groups = |range: Range<usize>| {
+            for group in range {
                 // SAFETY: each group has its own part.
                 let packed = unsafe { parts.part(group * stride, stride) };
                 let (packed_quants, heads) = packed.split_at_mut(quants);
@@ -103,7 +106,17 @@ impl PackedMatrix {
                     F::pack(&blocks, quants, head);
                 }
             }
-        });
+        };
+        let bytes_of_group = GROUP * row_bytes;
+        let segment = SEGMENT.div_ceil(bytes_of_group).max(GROUPS_A_TASK);
+        for start in (0..groups).step_by(segment) {
+            let end = groups.min(start + segment);
+            pool::run((end - start).div_ceil(GROUPS_A_TASK), |task| {
+                let first = start + task * GROUPS_A_TASK;
+                pack_groups(first..end.min(first + GROUPS_A_TASK));
+            });
+            read(start * bytes_of_group..source.len().min(end * bytes_of_group));
+        }
         Ok(Some(Self {
             simd,
             dtype,

@@ -100,19 +100,17 @@ pub(super) fn superblock(dtype: GgmlDType) -> Option<(usize, usize)> {
 }
 
 fn word(bytes: &[u8], index: usize) -> u32 {
-    let at = index * 4;
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_le_bytes(bytes.as_chunks().0[index])
 }
 
 /// Puts the four bytes of lane `row` of vector `vector`.
 fn put(quants: &mut [u8], vector: usize, row: usize, word: u32) {
-    let at = (vector * GROUP + row) * 4;
-    quants[at..at + 4].copy_from_slice(&word.to_le_bytes());
+    quants.as_chunks_mut().0[vector * GROUP + row] = word.to_le_bytes();
 }
 
 /// Puts a half-precision number of a row.
 fn put_half(head: &mut [u8], row: usize, half: &[u8]) {
-    head[row * 2..row * 2 + 2].copy_from_slice(&half[..2]);
+    head.as_chunks_mut().0[row] = half.as_chunks::<2>().0[0];
 }
 
 const NIBBLES: u32 = 0x0f0f_0f0f;

@@ -36,7 +36,7 @@ fn packed(simd: Simd, tensor: &QTensor) -> PackedMatrix {
     let (rows, width) = tensor.shape().dims2().unwrap();
     let data = tensor.data().unwrap();
     let arena = Arena::default();
-    PackedMatrix::pack(simd, tensor.dtype(), &data, rows, width, &arena)
+    PackedMatrix::pack(simd, tensor.dtype(), &data, [rows, width], &arena, &|_| {})
         .unwrap()
         .unwrap()
 }
@@ -193,11 +193,34 @@ fn any_block_is_read_as_candle_reads_it() {
 fn refuses_what_does_not_fit() {
     let arena = Arena::default();
     let pack = |dtype, bytes: &[u8], rows, width| {
-        PackedMatrix::pack(Simd::detect(), dtype, bytes, rows, width, &arena).unwrap()
+        PackedMatrix::pack(Simd::detect(), dtype, bytes, [rows, width], &arena, &|_| {}).unwrap()
     };
     assert!(pack(GgmlDType::Q8_0, &[0; 34], 1, 32).is_some());
     assert!(pack(GgmlDType::Q8_0, &[0; 33], 1, 32).is_none());
     assert!(pack(GgmlDType::Q8_0, &[0; 34], usize::MAX, 32).is_none());
     assert!(pack(GgmlDType::Q4K, &[0; 144], 1, 128).is_none());
     assert!(pack(GgmlDType::F32, &[0; 128], 1, 32).is_none());
+}
+
+#[test]
+fn a_source_is_let_go_part_by_part_and_whole() {
+    let (rows, width) = (40_000, 1024);
+    let data = vec![0u8; rows * width / 32 * 34];
+    let parts = std::sync::Mutex::new(Vec::new());
+    let arena = Arena::default();
+    let read = |range: Range<usize>| parts.lock().unwrap().push(range);
+    PackedMatrix::pack(
+        Simd::detect(),
+        GgmlDType::Q8_0,
+        &data,
+        [rows, width],
+        &arena,
+        &read,
+    )
+    .unwrap();
+    let parts = parts.into_inner().unwrap();
+    assert!(parts.len() > 1);
+    assert_eq!(parts[0].start, 0);
+    assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+    assert_eq!(parts[parts.len() - 1].end, data.len());
 }
