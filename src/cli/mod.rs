@@ -163,10 +163,16 @@ fn run_command_line() -> u8 {
     Simd::limit(cli.global.simd.map(Simd::from));
     let result =
         Settings::resolve(&cli.global, &|name| std::env::var(name).ok()).and_then(|settings| {
-            threads::configure(match &cli.command {
+            let asked = match &cli.command {
                 Command::Bench(args) => args.most_threads(settings.threads),
                 _ => settings.threads,
-            })?;
+            };
+            let threads = threads::configure(asked)?;
+            if threads < asked {
+                settings.note(&format!(
+                    "{asked} threads would wait for each other on this machine: computing with {threads}"
+                ));
+            }
             interrupt::install()?;
             let mut out = BufWriter::new(output::Stdout::lock());
             let result = dispatch(cli.command, &settings, &mut out);

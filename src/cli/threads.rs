@@ -54,15 +54,19 @@ fn cpu_list(text: &str) -> Option<Vec<usize>> {
 
 /// Gives the thread pools their size. Must run before any other thread starts: pools read their size once,
 /// and the environment may only be written while there is one thread to read it.
-pub fn configure(threads: usize) -> anyhow::Result<()> {
+///
+/// Returns how many threads compute: fewer than asked where the cores could not make use of them.
+pub fn configure(threads: usize) -> anyhow::Result<usize> {
     pool::set_threads(threads);
+    let threads = pool::threads();
     for variable in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
         std::env::set_var(variable, threads.to_string());
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()
-        .with_context(|| format!("starting {threads} threads; try a smaller --threads"))
+        .with_context(|| format!("starting {threads} threads; try a smaller --threads"))?;
+    Ok(threads)
 }
 
 #[cfg(test)]

@@ -58,10 +58,15 @@ static ALARM: Condvar = Condvar::new();
 /// Set while the calling thread is inside [`run`] with helpers: work within work is done by the thread that asks.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
-/// How many threads compute from now on, the caller's included. Threads that cannot be started are done without.
+/// Threads that a core is given at most: more of them only wait for each other.
+const MOST_A_CORE: usize = 4;
+
+/// How many threads compute from now on, the caller's included; [`threads`] tells how many it became. Threads that
+/// cannot be started are done without, and so are those past four a core.
 pub fn set_threads(threads: usize) {
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-    let threads = threads.clamp(1, MOST);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = threads.clamp(1, MOST.min(cores.saturating_mul(MOST_A_CORE)));
     while *started + 1 < threads {
         let index = *started + 1;
         let thread = std::thread::Builder::new()

@@ -331,3 +331,6 @@ impl Kernel for Gated<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
