@@ -212,14 +212,14 @@ impl<'a> Run<'a> {
             drop(loaded.take());
             memory::reset_peak();
             let started = Instant::now();
-            let mut model = use_threads(threads, || subject.load(context))??;
+            let mut model = use_threads(threads, || subject.load(context))?;
             let load_ms = milliseconds(started);
             let prompt = self.cells.iter().filter(|cell| cell.error.is_none());
             let prompt = prompt.map(|cell| cell.test.n_prompt).find(|&n| n > 0);
             let ttft_ms = match prompt.and_then(|n| self.stream.get(..n)) {
                 Some(prompt) => {
                     let started = Instant::now();
-                    use_threads(threads, || first_token(model.as_mut(), prompt))??;
+                    use_threads(threads, || first_token(model.as_mut(), prompt))?;
                     Some(milliseconds(started))
                 }
                 None => None,
@@ -267,7 +267,7 @@ impl<'a> Run<'a> {
                         cell.row.test_time = clock::now().format("%FT%TZ");
                     }
                     let (stream, watch) = (&self.stream, self.watch);
-                    let time = use_threads(threads, || take_time(model, &test, stream, watch))?;
+                    let time = use_threads(threads, || take_time(model, &test, stream, watch));
                     match time {
                         Ok(time) if repetition > 0 => cell.times.push(time),
                         Ok(_) => {}
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
             let cache = ids.len() as u64 * counts.cache_bytes_per_token;
             self.check_memory(counts.held_bytes + cache)?;
             let load = || subject.load_with(&options, ids.len());
-            reference = Some(use_threads(threads, load)??);
+            reference = Some(use_threads(threads, load)?);
         }
         let interrupted = || self.watch.interrupted();
         let reference = reference.as_mut().map(|model| model.as_mut() as _);

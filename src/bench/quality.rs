@@ -52,7 +52,7 @@ pub fn score(
         }
         let end = (start + CHUNK).min(last);
         let rows = |model: &mut dyn LanguageModel| {
-            let logits = threads::use_threads(n_threads, || model.forward_all(&ids[start..end]))??;
+            let logits = threads::use_threads(n_threads, || model.forward_all(&ids[start..end]))?;
             to_rows(&logits)
         };
         let tested = rows(model)?;

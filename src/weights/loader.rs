@@ -276,8 +276,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The embedding table `[vocab, hidden]`: as [`Loader::matrix`], and kept, so that asking again by
-    /// either method (a tied output head) returns the same memory. Rows of a quantised table are
-    /// gathered by [`QTensor::embedding`].
+    /// either method (a tied output head) returns the same memory.
     ///
     /// # Errors
     /// As [`Loader::tensor`].
