@@ -6,6 +6,7 @@
 
 pub mod attention;
 mod cache;
+pub mod conv;
 mod float;
 pub mod heap;
 pub mod limits;
@@ -21,7 +22,7 @@ mod simd;
 
 pub use attention::Attention;
 pub use cache::{CacheError, CacheType, KvCache, UnknownCacheType};
-pub use float::{FloatMatrix, FloatTiles, Floats};
+pub use float::{FloatMatrix, FloatTiles, Floats, Unit};
 pub use matrix::{FloatData, FloatType, Matrix, SharedBytes};
 pub use memory::{Arena, Bytes};
 pub use norm::{rms_norm, rms_norm_in_place};

@@ -244,6 +244,15 @@ impl<T> Parts<T> {
         debug_assert!(start + len <= self.len, "a part past the end");
         std::slice::from_raw_parts_mut(self.start.add(start), len)
     }
+
+    /// The address of item `start`, for tasks whose items interleave.
+    ///
+    /// # Safety
+    /// As [`Parts::part`], for each item that is written.
+    pub unsafe fn at(&self, start: usize) -> *mut T {
+        debug_assert!(start <= self.len, "an item past the end");
+        self.start.add(start)
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::kernels::simd::{Lanes, LANES};
 /// Sixteen units, aligned like a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Line(pub [f32; LANES]);
+pub(in crate::kernels) struct Line(pub [f32; LANES]);
 
 impl Line {
     pub const ZERO: Self = Self([0.0; LANES]);
@@ -41,7 +41,7 @@ pub(super) fn prefetch_many<T>(p: *const T, numbers: usize) {
 }
 
 /// A number of a weight that is widened to f32.
-pub(super) trait Float: Copy + Default {
+pub(in crate::kernels) trait Float: Copy + Default {
     /// Sixteen of them.
     ///
     /// # Safety
@@ -73,7 +73,7 @@ impl Float for bf16 {
 /// # Safety
 /// Every function needs the instruction set; pointers are to sixteen units or [`Arithmetic::PER_VECTOR`] numbers, at any
 /// alignment.
-pub(super) trait Arithmetic {
+pub(in crate::kernels) trait Arithmetic {
     /// A number of the weight, in memory.
     type Weight: Copy + Default;
     /// Sixteen units.
@@ -104,7 +104,7 @@ pub(super) trait Arithmetic {
 }
 
 /// Numbers `W`, each widened to f32.
-pub(super) struct Widened<L, W>(PhantomData<(L, W)>);
+pub(in crate::kernels) struct Widened<L, W>(PhantomData<(L, W)>);
 
 impl<L: Lanes, W: Float> Arithmetic for Widened<L, W> {
     type Weight = W;

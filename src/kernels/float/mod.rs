@@ -1,9 +1,9 @@
 //! Products of f32 activations with a matrix of floats (f32, f16 or bf16) that is read as it lies in the file.
 
-mod arithmetic;
+pub(super) mod arithmetic;
 mod dots;
 #[cfg(target_arch = "x86_64")]
-mod pairs;
+pub(super) mod pairs;
 mod panel;
 mod tiles;
 
@@ -42,7 +42,7 @@ pub enum Unit {
 
 impl Unit {
     /// Numbers of a unit.
-    fn numbers(self) -> usize {
+    pub(in crate::kernels) fn numbers(self) -> usize {
         match self {
             Self::F32 => 1,
             Self::Pairs => 2,
@@ -225,7 +225,7 @@ impl<'a> FloatMatrix<'a> {
 }
 
 /// An operation over any [`Arithmetic`] for weights of one type.
-trait Operation {
+pub(super) trait Operation {
     type Weight: Copy + Default;
 
     /// Computes it; must be `#[inline(always)]`, or it is not compiled for the instruction set.
@@ -246,11 +246,11 @@ impl<O: Operation<Weight: Float>> Kernel for InF32<O> {
     }
 }
 
-fn run_widened<O: Operation<Weight: Float>>(simd: Simd, operation: O) {
+pub(super) fn run_widened<O: Operation<Weight: Float>>(simd: Simd, operation: O) {
     simd.run(InF32(operation));
 }
 
-fn run_bf16<O: Operation<Weight = bf16>>(simd: Simd, unit: Unit, operation: O) {
+pub(super) fn run_bf16<O: Operation<Weight = bf16>>(simd: Simd, unit: Unit, operation: O) {
     match unit {
         Unit::F32 => run_widened(simd, operation),
         #[cfg(target_arch = "x86_64")]

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use half::{bf16, f16};
 
-pub(crate) use math::silu;
+pub(crate) use math::{gelu, silu, sin_squared};
 
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;

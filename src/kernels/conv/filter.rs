@@ -1,0 +1,588 @@
+//! A convolution as a product with columns that are read where they lie.
+
+use std::cell::RefCell;
+
+use half::bf16;
+
+use super::pointwise::Activation;
+use super::signal::{pair, Signal, TILE};
+use crate::kernels::float::arithmetic::{Arithmetic, Line};
+use crate::kernels::float::{run_bf16, run_widened, Operation, Unit};
+use crate::kernels::memory::{Arena, Bytes};
+use crate::kernels::pool::{self, Parts};
+use crate::kernels::simd::LANES;
+use crate::kernels::Simd;
+
+/// Rows of a panel of weights.
+const PANEL: usize = 8;
+/// Panels of a task: what it reads of the signal serves all of them.
+const PANELS: usize = 4;
+/// Columns that are multiplied in one go: a panel of them stays in the first cache.
+const BLOCK: usize = 512;
+/// Samples of a task: a block of their channels stays in the second cache.
+const SEGMENT: usize = 512;
+
+/// The weights of a convolution, packed.
+pub struct Filter {
+    simd: Simd,
+    unit: Unit,
+    rows: usize,
+    /// Channels that it reads, as [`Signal`] counts them.
+    channels: usize,
+    /// One for each sample that it writes for one that it reads.
+    phases: Vec<Phase>,
+    /// `[rows]`.
+    bias: Vec<f32>,
+    /// Samples that are lost at the end: those that the kernel would need past the signal.
+    shorter: usize,
+}
+
+struct Phase {
+    /// For each column, the row of the signal and how many samples later it is read.
+    columns: Vec<(usize, isize)>,
+    /// `[panels, columns, PANEL]` units.
+    weights: Bytes,
+}
+
+/// What becomes of the results.
+#[derive(Default)]
+pub struct Out<'a> {
+    /// Where they go as f32.
+    pub plain: Option<&'a mut Signal>,
+    /// They are added to what `plain` holds, instead of replacing it.
+    pub add: bool,
+    /// Where a function of them (after adding) goes; not after a transposed convolution.
+    pub active: Option<(&'a mut Signal, Activation<'a>)>,
+    /// Instead of the filter's own, `[rows]`.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// A kernel's numbers: `[rows, channels, kernel]`, or `[channels, rows, kernel]` for a transposed convolution, and a
+/// factor for each index of the first dimension.
+pub struct Kernel<'a> {
+    pub weights: &'a [f32],
+    pub scales: Option<&'a [f32]>,
+    pub rows: usize,
+    pub channels: usize,
+    pub size: usize,
+}
+
+impl Kernel<'_> {
+    fn check(&self, bias: &[f32], first: usize) {
+        assert!(
+            self.weights.len() == self.rows * self.channels * self.size
+                && bias.len() == self.rows
+                && self.scales.is_none_or(|scales| scales.len() == first),
+            "numbers of a kernel of that shape"
+        );
+    }
+
+    fn scale(&self, first: usize) -> f32 {
+        self.scales.map_or(1.0, |scales| scales[first])
+    }
+}
+
+impl Filter {
+    /// `y[r][t] = b[r] + Σ w[r][c][k] · x[c][stride·t + dilation·k − padding]`, over a signal that was
+    /// [`Signal::split`] by `stride` (1: as it is). The weights are held as `unit`.
+    ///
+    /// # Errors
+    /// No memory.
+    ///
+    /// # Panics
+    /// Numbers that do not fit the shape; a dilation or padding with a stride.
+    pub fn conv(
+        simd: Simd,
+        unit: Unit,
+        kernel: &Kernel,
+        bias: Vec<f32>,
+        [stride, dilation, padding]: [usize; 3],
+        arena: &Arena,
+    ) -> std::io::Result<Self> {
+        kernel.check(&bias, kernel.rows);
+        assert!(stride == 1 || (dilation == 1 && padding == 0));
+        let taps: Vec<(usize, isize)> = (0..kernel.size)
+            .map(|k| match stride {
+                1 => (0, (dilation * k) as isize - padding as isize),
+                _ => (k % stride, (k / stride) as isize),
+            })
+            .collect();
+        let weight = |row: usize, channel: usize, tap: usize| {
+            kernel.weights[(row * kernel.channels + channel) * kernel.size + tap]
+                * kernel.scale(row)
+        };
+        let phase = Phase::pack(unit, kernel, stride, &taps, &weight, arena)?;
+        let reach = match stride {
+            1 => (dilation * (kernel.size - 1)).saturating_sub(2 * padding),
+            _ => (kernel.size - 1) / stride,
+        };
+        Ok(Self {
+            simd,
+            unit,
+            rows: kernel.rows,
+            channels: kernel.channels * stride,
+            phases: vec![phase],
+            bias,
+            shorter: reach,
+        })
+    }
+
+    /// The transposed convolution (PyTorch's `ConvTranspose1d` without output padding) whose result is `stride` times as
+    /// long as the signal: `kernel.size = stride + 2·padding`.
+    ///
+    /// # Errors
+    /// As [`Filter::conv`].
+    ///
+    /// # Panics
+    /// As [`Filter::conv`], and where the result has another length.
+    pub fn transposed(
+        simd: Simd,
+        unit: Unit,
+        kernel: &Kernel,
+        bias: Vec<f32>,
+        stride: usize,
+        padding: usize,
+        arena: &Arena,
+    ) -> std::io::Result<Self> {
+        kernel.check(&bias, kernel.channels);
+        assert_eq!(kernel.size, stride + 2 * padding, "a whole multiple");
+        // Sample `stride·t + phase` takes tap `κ` from sample `t − m` where κ = phase + padding + stride·m.
+        let phases = (0..stride)
+            .map(|phase| {
+                let first = (phase + padding) % stride;
+                let taps: Vec<usize> = (first..kernel.size).step_by(stride).collect();
+                let shifts: Vec<(usize, isize)> = taps
+                    .iter()
+                    .map(|&tap| {
+                        let ahead = (phase + padding) as isize - tap as isize;
+                        (0, ahead / stride as isize)
+                    })
+                    .collect();
+                let weight = |row: usize, channel: usize, tap: usize| {
+                    kernel.weights[(channel * kernel.rows + row) * kernel.size + taps[tap]]
+                        * kernel.scale(channel)
+                };
+                Phase::pack(unit, kernel, 1, &shifts, &weight, arena)
+            })
+            .collect::<std::io::Result<_>>()?;
+        Ok(Self {
+            simd,
+            unit,
+            rows: kernel.rows,
+            channels: kernel.channels,
+            phases,
+            bias,
+            shorter: 0,
+        })
+    }
+
+    /// Channels that it writes.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// `[rows]`.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// What the signals that it reads are to be kept as.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// Samples of the result for a signal of `len`.
+    pub fn len(&self, len: usize) -> usize {
+        len.saturating_sub(self.shorter) * self.phases.len()
+    }
+
+    /// Reads the channels of `x` from `first` on and writes the channels of `out` from `first_out` on, whose signals
+    /// have their shapes already where `first_out` or `add` say that something is kept in them.
+    ///
+    /// # Panics
+    /// Signals of other shapes or units; an activation after a transposed convolution.
+    pub fn apply(&self, x: &Signal, first: usize, out: Out, first_out: usize) {
+        let len = self.len(x.len());
+        assert!(
+            x.unit() == self.unit && first + self.channels <= x.channels(),
+            "a signal of {} channels or more in units of the weights",
+            first + self.channels
+        );
+        assert!(first.is_multiple_of(self.unit.numbers()));
+        let mut plain = out.plain;
+        let mut active = out.active;
+        if let Some(plain) = plain.as_deref_mut() {
+            if !out.add && first_out == 0 && plain.channels() <= self.rows {
+                plain.reshape(Unit::F32, self.rows, len);
+            }
+            assert!(
+                plain.unit() == Unit::F32
+                    && plain.channels() >= first_out + self.rows
+                    && plain.len() == len
+            );
+        }
+        if let Some((active, _)) = active.as_mut() {
+            assert!(self.phases.len() == 1 && first_out == 0);
+            active.reshape(active.unit(), self.rows, len);
+        }
+        let columns: Vec<Vec<usize>> = self
+            .phases
+            .iter()
+            .map(|phase| phase.starts(x, first / self.unit.numbers()))
+            .collect();
+        let call = Call {
+            filter: self,
+            x,
+            columns,
+            len: len / self.phases.len(),
+            bias: out.bias.unwrap_or(&self.bias),
+            add: out.add,
+            plain: plain.map(|plain| Target::new(plain, first_out)),
+            active: active.map(|(active, function)| (active.unit(), Target::new(active, 0), function)),
+        };
+        call.run();
+    }
+}
+
+impl Phase {
+    /// Packs `weight(row, channel, tap)`, where tap `i` reads row `split · channel + taps[i].0` of the signal.
+    fn pack(
+        unit: Unit,
+        kernel: &Kernel,
+        split: usize,
+        taps: &[(usize, isize)],
+        weight: &(dyn Fn(usize, usize, usize) -> f32 + Sync),
+        arena: &Arena,
+    ) -> std::io::Result<Self> {
+        assert!(split == 1 || unit == Unit::F32, "strides read f32");
+        let per = unit.numbers();
+        let groups = kernel.channels.div_ceil(per);
+        let columns: Vec<(usize, isize)> = (0..groups)
+            .flat_map(|group| taps.iter().map(move |(row, ahead)| (group * split + row, *ahead)))
+            .collect();
+        let size = columns.len() * PANEL;
+        let panels = kernel.rows.div_ceil(PANEL);
+        let mut weights = arena.take(panels * size * size_of::<f32>())?;
+        // SAFETY: the memory begins at a cache line, and every bit pattern is a number.
+        let (_, numbers, _) = unsafe { weights.align_to_mut::<f32>() };
+        let parts = Parts::new(numbers);
+        pool::run(panels, |panel| {
+            // SAFETY: the memory outlives `run`, and each task has its own panel.
+            let out = unsafe { parts.part(panel * size, size) };
+            let rows = panel * PANEL..kernel.rows.min((panel + 1) * PANEL);
+            for (r, row) in rows.enumerate() {
+                for group in 0..groups {
+                    for tap in 0..taps.len() {
+                        let one = |channel: usize| match channel < kernel.channels {
+                            true => weight(row, channel, tap),
+                            false => 0.0,
+                        };
+                        out[(group * taps.len() + tap) * PANEL + r] = match unit {
+                            Unit::F32 => one(group),
+                            Unit::Pairs => pair(one(2 * group), one(2 * group + 1)),
+                        };
+                    }
+                }
+            }
+        });
+        Ok(Self { columns, weights })
+    }
+
+    /// Where each column begins in the numbers of `x`, whose first row that is read is `first`.
+    fn starts(&self, x: &Signal, first: usize) -> Vec<usize> {
+        let (stride, margin) = (x.stride(), x.margin());
+        let most = x.len().next_multiple_of(TILE);
+        self.columns
+            .iter()
+            .map(|&(row, ahead)| {
+                let start = margin as isize + ahead;
+                assert!(
+                    start >= 0 && start as usize + most <= stride,
+                    "a margin as wide as the kernel's reach"
+                );
+                (first + row) * stride + start as usize
+            })
+            .collect()
+    }
+
+    fn panel(&self, panel: usize) -> &[f32] {
+        let size = self.columns.len() * PANEL;
+        // SAFETY: as in `pack`.
+        let (_, numbers, _) = unsafe { self.weights.align_to::<f32>() };
+        &numbers[panel * size..(panel + 1) * size]
+    }
+}
+
+/// A signal that tasks write, each its own rows and samples.
+struct Target {
+    numbers: Parts<f32>,
+    stride: usize,
+    start: usize,
+}
+
+impl Target {
+    fn new(signal: &mut Signal, first: usize) -> Self {
+        let (stride, margin) = (signal.stride(), signal.margin());
+        Self {
+            numbers: Parts::new(signal.numbers_mut()),
+            stride,
+            start: first * stride + margin,
+        }
+    }
+
+    /// `len` samples of `row` from `from` on.
+    ///
+    /// # Safety
+    /// As [`Parts::part`].
+    #[allow(clippy::mut_from_ref)] // As `Parts::part`.
+    unsafe fn samples(&self, row: usize, from: usize, len: usize) -> &mut [f32] {
+        self.numbers.part(self.start + row * self.stride + from, len)
+    }
+}
+
+struct Call<'a> {
+    filter: &'a Filter,
+    x: &'a Signal,
+    /// For each phase, where its columns begin.
+    columns: Vec<Vec<usize>>,
+    /// Samples of a phase.
+    len: usize,
+    bias: &'a [f32],
+    add: bool,
+    plain: Option<Target>,
+    active: Option<(Unit, Target, Activation<'a>)>,
+}
+
+impl Call<'_> {
+    fn run(&self) {
+        thread_local! {
+            static SUMS: RefCell<Vec<Line>> = RefCell::default();
+        }
+        let groups = self.filter.rows.div_ceil(PANELS * PANEL);
+        let segments = self.len.div_ceil(SEGMENT);
+        let phases = self.filter.phases.len();
+        pool::run(groups * segments * phases, |task| {
+            let (segment, task) = (task % segments, task / segments);
+            let (phase, group) = (task % phases, task / phases);
+            let from = segment * SEGMENT;
+            let len = SEGMENT.min(self.len - from);
+            SUMS.with_borrow_mut(|sums| {
+                sums.resize(sums.len().max(PANELS * PANEL * SEGMENT / LANES), Line::ZERO);
+                let first = group * PANELS * PANEL;
+                let rows = (PANELS * PANEL).min(self.filter.rows - first);
+                let sums = &mut sums[..];
+                self.multiply(phase, group, rows.div_ceil(PANEL), from, len, sums);
+                self.finish(phase, first, rows, from, len, sums);
+            });
+        });
+    }
+
+    /// Sums of the panels of `group`, to rows of `SEGMENT`.
+    fn multiply(
+        &self,
+        phase: usize,
+        group: usize,
+        panels: usize,
+        from: usize,
+        len: usize,
+        sums: &mut [Line],
+    ) {
+        let (phase, columns) = (&self.filter.phases[phase], &self.columns[phase]);
+        for (block, columns) in columns.chunks(BLOCK).enumerate() {
+            for panel in 0..panels {
+                let at = block * BLOCK * PANEL;
+                let weights = phase.panel(group * PANELS + panel);
+                let tiles = Tiles {
+                    weights: &weights[at..at + columns.len() * PANEL],
+                    columns,
+                    x: self.x.numbers(),
+                    from,
+                    len,
+                    carry: block > 0,
+                    sums: &mut sums[panel * PANEL * SEGMENT / LANES..],
+                };
+                match self.filter.unit {
+                    Unit::F32 => run_widened(self.filter.simd, InF32(tiles)),
+                    Unit::Pairs => run_bf16(self.filter.simd, Unit::Pairs, tiles),
+                }
+            }
+        }
+    }
+
+    /// Bias, what is added, the activation; puts the results in place.
+    fn finish(
+        &self,
+        phase: usize,
+        first: usize,
+        rows: usize,
+        from: usize,
+        len: usize,
+        sums: &mut [Line],
+    ) {
+        let phases = self.filter.phases.len();
+        // SAFETY: a line is sixteen numbers.
+        let sums: &mut [f32] = unsafe {
+            std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast(), sums.len() * LANES)
+        };
+        for (row, sums) in (first..first + rows).zip(sums.chunks_mut(SEGMENT)) {
+            let sums = &mut sums[..len];
+            let bias = self.bias[row];
+            sums.iter_mut().for_each(|y| *y += bias);
+            let Some(plain) = &self.plain else { continue };
+            if phases > 1 {
+                // SAFETY: the signal outlives the call; the phases of a row interleave, so that parts of this row that
+                // tasks hold at a time overlap, but each writes its own samples.
+                let base = unsafe { plain.numbers.at(plain.start + row * plain.stride) };
+                for (t, y) in sums.iter().enumerate() {
+                    // SAFETY: within the row, which has `phases · self.len` samples.
+                    unsafe { *base.add((from + t) * phases + phase) = *y };
+                }
+                continue;
+            }
+            // SAFETY: the signal outlives the call, and each task has its own rows and samples.
+            let out = unsafe { plain.samples(row, from, len) };
+            match self.add {
+                false => out.copy_from_slice(sums),
+                true => {
+                    for (out, y) in out.iter_mut().zip(&mut *sums) {
+                        *out += *y;
+                        *y = *out;
+                    }
+                }
+            }
+        }
+        let Some((unit, active, function)) = &self.active else {
+            return;
+        };
+        for (r, sums) in sums.chunks_mut(SEGMENT).take(rows).enumerate() {
+            function.apply(self.filter.simd, first + r, &mut sums[..len]);
+        }
+        match unit {
+            Unit::F32 => {
+                for (r, sums) in sums.chunks(SEGMENT).take(rows).enumerate() {
+                    // SAFETY: as above.
+                    let out = unsafe { active.samples(first + r, from, len) };
+                    out.copy_from_slice(&sums[..len]);
+                }
+            }
+            Unit::Pairs => {
+                for (r, sums) in sums[..rows.next_multiple_of(2) * SEGMENT]
+                    .chunks_mut(2 * SEGMENT)
+                    .enumerate()
+                {
+                    let (low, high) = sums.split_at_mut(SEGMENT);
+                    if 2 * r + 1 >= rows {
+                        high.fill(0.0);
+                    }
+                    // SAFETY: as above.
+                    let out = unsafe { active.samples(first / 2 + r, from, len) };
+                    for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+                        *out = pair(*low, *high);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One panel with all tiles of a segment.
+struct Tiles<'a> {
+    /// `[columns, PANEL]`.
+    weights: &'a [f32],
+    columns: &'a [usize],
+    x: &'a [f32],
+    from: usize,
+    len: usize,
+    carry: bool,
+    /// `[PANEL, SEGMENT]`.
+    sums: &'a mut [Line],
+}
+
+/// The same over f32.
+struct InF32<'a>(Tiles<'a>);
+
+impl Operation for InF32<'_> {
+    type Weight = f32;
+
+    #[inline(always)]
+    unsafe fn eval<A: Arithmetic<Weight = f32>>(self) {
+        self.0.all::<A>();
+    }
+}
+
+impl Operation for Tiles<'_> {
+    type Weight = bf16;
+
+    #[inline(always)]
+    unsafe fn eval<A: Arithmetic<Weight = bf16>>(self) {
+        self.all::<A>();
+    }
+}
+
+impl Tiles<'_> {
+    #[inline(always)]
+    unsafe fn all<A: Arithmetic>(self) {
+        assert!(
+            self.weights.len() >= self.columns.len() * PANEL
+                && self.sums.len() >= PANEL * SEGMENT / LANES
+                && self.len <= SEGMENT
+        );
+        let mut at = 0;
+        while at < self.len {
+            let x = self.x.as_ptr().add(self.from + at);
+            let sums = self.sums.as_mut_ptr().cast::<f32>().add(at);
+            if A::ACCUMULATORS < 16 {
+                for r in (0..PANEL).step_by(4) {
+                    let (w, sums) = (self.weights.as_ptr().add(r), sums.add(r * SEGMENT));
+                    tile::<A, 4, 1>(w, self.columns, x, self.carry, sums);
+                }
+                at += LANES;
+            } else if self.len - at > LANES {
+                tile::<A, PANEL, 2>(self.weights.as_ptr(), self.columns, x, self.carry, sums);
+                at += 2 * LANES;
+            } else {
+                tile::<A, PANEL, 1>(self.weights.as_ptr(), self.columns, x, self.carry, sums);
+                at += LANES;
+            }
+        }
+    }
+}
+
+/// `R` rows with `V` vectors of samples.
+#[inline(always)]
+unsafe fn tile<A: Arithmetic, const R: usize, const V: usize>(
+    weights: *const f32,
+    columns: &[usize],
+    x: *const f32,
+    carry: bool,
+    sums: *mut f32,
+) {
+    let mut acc = [[A::zero(); V]; R];
+    if carry {
+        for (r, acc) in acc.iter_mut().enumerate() {
+            for (v, acc) in acc.iter_mut().enumerate() {
+                *acc = A::load_sums(sums.add(r * SEGMENT + v * LANES));
+            }
+        }
+    }
+    let mut w = weights;
+    for &column in columns {
+        // SAFETY: a column has a whole number of tiles from its start on (checked in `starts`).
+        let mut units = [A::zero_units(); V];
+        for (v, units) in units.iter_mut().enumerate() {
+            *units = A::load(x.add(column + v * LANES));
+        }
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let w = A::splat(w.add(r));
+            for (acc, units) in acc.iter_mut().zip(units) {
+                *acc = A::add_product(*acc, w, units);
+            }
+        }
+        w = w.add(PANEL);
+    }
+    for (r, acc) in acc.iter().enumerate() {
+        for (v, acc) in acc.iter().enumerate() {
+            A::store_sums(sums.add(r * SEGMENT + v * LANES), *acc);
+        }
+    }
+}
