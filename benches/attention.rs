@@ -85,6 +85,7 @@ fn attention((heads, kv_heads, head_dim): (usize, usize, usize)) -> Attention {
         head_dim,
         window: None,
         scale: (head_dim as f32).powf(-0.5),
+        causal: true,
     }
 }
 

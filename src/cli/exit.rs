@@ -120,7 +120,7 @@ fn model_code(error: &ModelError) -> u8 {
         ModelError::Config { .. } => CORRUPT,
         ModelError::ContextFull { .. } | ModelError::ContextSize { .. } => TOO_LARGE,
         ModelError::Weights(error) => weights_code(error),
-        ModelError::Compute(_) | ModelError::NoTokens => FAILED,
+        ModelError::Compute(_) | ModelError::NoTokens | ModelError::Tokens(_) => FAILED,
     }
 }
 

@@ -1,8 +1,10 @@
 //! One file an architecture, and the table of them.
 
+pub mod bicodec;
 mod config;
 mod llama;
 mod rope_config;
+pub mod wav2vec2;
 
 use candle_core::Tensor;
 
@@ -30,6 +32,9 @@ pub enum ModelError {
     ContextSize { asked: usize, limit: usize },
     #[error("the context is full: {needed} tokens do not fit {limit}; shorten the prompt or raise --ctx-size")]
     ContextFull { needed: usize, limit: usize },
+    /// Tokens of speech that mean nothing to the model.
+    #[error("{0}")]
+    Tokens(String),
     #[error("no tokens were given to the model")]
     NoTokens,
     #[error(transparent)]

@@ -153,6 +153,7 @@ impl Attention {
             head_dim,
             window,
             scale: (head_dim as f32).powf(-0.5),
+            causal: true,
         };
         let mut inner = std::mem::take(&mut work.inner);
         attention.forward(

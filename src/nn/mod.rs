@@ -6,6 +6,7 @@
 //! on candle's tensors. A model is defined once for both.
 
 mod attention;
+pub mod conv;
 mod embedding;
 mod linear;
 mod mlp;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::WeightsError;
+use super::error::{WeightsError, REMEDY};
 use super::format::{Entry, Format, TensorInfo};
 use super::map::MappedFile;
 use super::metadata::Metadata;
-use super::{folder, gguf, names, shards};
+use super::safetensors;
+use super::{folder, gguf, names, pickle, shards};
 
 /// What a directory or a GGUF file says of itself beside tensors.
 pub enum Header {
@@ -65,6 +66,23 @@ impl Checkpoint {
             ));
         }
         Self::open_gguf(path, path)
+    }
+
+    /// A part of a model: one weight file, safetensors or, with the ending `.bin`, `.pt` or `.pth`, what `torch.save`
+    /// writes, with the configuration that belongs to it. Reads headers only.
+    ///
+    /// # Errors
+    /// A file that is not there, cut short or not of its format.
+    pub fn part(file: &Path, config: serde_json::Value) -> Result<Self, WeightsError> {
+        let mapped = MappedFile::open(file)?;
+        let entries = match file.extension().and_then(|e| e.to_str()) {
+            Some("bin" | "pt" | "pth") => pickle::parse(file, mapped.len())?,
+            _ => safetensors::parse(file, mapped.bytes())?,
+        };
+        let located = |entry| Located { entry, file: 0 };
+        let tensors = entries.into_iter().map(located).collect();
+        let files = vec![Arc::new(mapped)];
+        Self::build(file, Header::HuggingFace(config), files, tensors)
     }
 
     /// A model of `config` (a config.json) with `tensors` (Hugging Face's names, shapes) stored as `format`, whose
@@ -204,6 +222,25 @@ impl Checkpoint {
     /// Whether it was made by [`Checkpoint::synthetic`].
     pub fn is_synthetic(&self) -> bool {
         self.seeded
+    }
+
+    /// Checks that all of `tensors` (name and shape) are there.
+    ///
+    /// # Errors
+    /// The first that is missing or of another shape.
+    pub fn require(&self, tensors: Vec<(String, Vec<usize>)>) -> Result<(), WeightsError> {
+        for (name, shape) in tensors {
+            let reason = match self.info(&name) {
+                None => format!("has no tensor '{name}' of shape {shape:?}, which its configuration asks for"),
+                Some(info) if info.shape != shape => format!(
+                    "tensor '{name}' has shape {:?} where its configuration asks for {shape:?}",
+                    info.shape
+                ),
+                Some(_) => continue,
+            };
+            return Err(WeightsError::corrupt(&self.path, format!("{reason}; {REMEDY}")));
+        }
+        Ok(())
     }
 
     /// All tensors, names as in the file, in file order.

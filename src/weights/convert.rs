@@ -85,16 +85,19 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// All numbers.
+    pub fn numbers(&self) -> Result<Vec<f32>> {
+        let mut out = vec![0f32; self.numbers];
+        out.par_chunks_mut(CHUNK)
+            .enumerate()
+            .try_for_each(|(i, out)| self.read(i * CHUNK, out))?;
+        Ok(out)
+    }
+
     /// All numbers as a tensor of `dtype` (f32, f16 or bf16) on `device`.
     pub fn tensor(&self, dtype: DType, shape: &[usize], device: &Device) -> Result<Tensor> {
         match (dtype, self.format) {
-            (DType::F32, _) => {
-                let mut out = vec![0f32; self.numbers];
-                out.par_chunks_mut(CHUNK)
-                    .enumerate()
-                    .try_for_each(|(i, out)| self.read(i * CHUNK, out))?;
-                Tensor::from_vec(out, shape, device)
-            }
+            (DType::F32, _) => Tensor::from_vec(self.numbers()?, shape, device),
             (DType::F16, Format::F16) => {
                 Tensor::from_vec(self.same(f16::from_le_bytes), shape, device)
             }

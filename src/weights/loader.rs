@@ -12,7 +12,7 @@ use super::convert::Source;
 use super::error::{WeightsError, REMEDY};
 use super::format::{Format, TensorInfo};
 use super::map::MappedFile;
-use super::options::LoadOptions;
+use super::options::{DTypeChoice, LoadOptions};
 use super::seeded::Seeded;
 use super::{blocks, names, notes};
 use crate::kernels::{
@@ -154,6 +154,27 @@ impl<'a> Loader<'a> {
         Ok(found
             .source()?
             .tensor(self.dtype, shape, &self.options.device)?)
+    }
+
+    /// All numbers of a tensor as f32 in this machine's memory, whatever the options say; the shape is checked.
+    ///
+    /// # Errors
+    /// As [`Loader::tensor`].
+    pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let found = self.find(name, shape)?;
+        let numbers = found.source()?.numbers()?;
+        found.release();
+        Ok(numbers)
+    }
+
+    /// Memory for what a layer packs by itself.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// The type that was asked for by name.
+    pub fn asked(&self) -> DTypeChoice {
+        self.options.dtype
     }
 
     /// [`Loader::tensor`] where the checkpoint has it, None where it does not.

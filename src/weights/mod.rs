@@ -1,6 +1,6 @@
 //! Files → tensors: GGUF and safetensors, memory-mapped, quantised at load on request.
 //!
-//! [`Checkpoint::open`] reads headers (`gguf`, `safetensors`, with `shards` and `folder` to find the files)
+//! [`Checkpoint::open`] reads headers (`gguf`, `safetensors`, `pickle`, with `shards` and `folder` to find the files)
 //! and maps the data; a [`Loader`] turns named tensors (`names`) into candle's, in the types that
 //! [`LoadOptions`] ask for (`convert`, `blocks`), and says what that changes (`notes`).
 //! `describe` sums a checkpoint up for people. A checkpoint that lies in no file is made of `seeded` numbers.
@@ -19,6 +19,7 @@ mod metadata;
 pub mod names;
 mod notes;
 mod options;
+mod pickle;
 mod safetensors;
 mod seeded;
 mod shards;

@@ -1,4 +1,4 @@
-//! Causal attention with grouped queries (Ainslie et al., 2023, arXiv:2305.13245) over a [`KvCache`].
+//! Attention with grouped queries (Ainslie et al., 2023, arXiv:2305.13245) over a [`KvCache`].
 //!
 //! The query heads that share a key head are rows of one matrix, so that keys and values are read once for all of
 //! them. Rows are taken in blocks, and where the blocks are few (decoding) the keys are cut into parts whose results
@@ -45,6 +45,8 @@ pub struct Attention {
     pub window: Option<usize>,
     /// Factor of the scores, as a rule `head_dim^-½`.
     pub scale: f32,
+    /// Whether a token sees none that come after it; else all see all of the cache, whatever `window` says.
+    pub causal: bool,
 }
 
 /// How the work is cut.
@@ -99,7 +101,7 @@ impl Attention {
         let rows = tokens * (self.heads / self.kv_heads);
         let block = rows.min(TILES * most_rows);
         let blocks = rows.div_ceil(block);
-        let first = self.seen(len - tokens).start / STEP * STEP;
+        let first = self.seen(len - tokens, len).start / STEP * STEP;
         let keys = len - first;
         let wanted = TASKS / (self.kv_heads * blocks);
         let wanted = wanted.clamp(1, keys.div_ceil(PART));
@@ -114,8 +116,11 @@ impl Attention {
         }
     }
 
-    /// The keys that the token at `position` sees.
-    fn seen(&self, position: usize) -> Range<usize> {
+    /// The keys that the token at `position` sees of `len`.
+    fn seen(&self, position: usize, len: usize) -> Range<usize> {
+        if !self.causal {
+            return 0..len;
+        }
         let first = self
             .window
             .map_or(0, |window| (position + 1).saturating_sub(window.max(1)));
@@ -247,11 +252,14 @@ impl<E: Element> Call<'_, E> {
         }
         let mut keys = work.keys.clone();
         let (last_token, _) = self.place(work.kv_head, work.rows.end - 1);
-        keys.end = keys.end.min(self.past + last_token + 1);
+        let len = self.cache.len();
+        keys.end = keys
+            .end
+            .min(self.attention.seen(self.past + last_token, len).end);
         let (first_token, _) = self.place(work.kv_head, work.rows.start);
         keys.start = keys
             .start
-            .max(self.attention.seen(self.past + first_token).start);
+            .max(self.attention.seen(self.past + first_token, len).start);
         if keys.start < keys.end {
             // Few rows take in few keys at a time: the next ones are fetched meanwhile.
             let step = if R <= 8 { PIECE } else { CHUNK };
@@ -274,7 +282,7 @@ impl<E: Element> Call<'_, E> {
                         let row = work.rows.start + tile * R + r;
                         if row < work.rows.end {
                             let (token, _) = self.place(work.kv_head, row);
-                            let all = self.attention.seen(self.past + token);
+                            let all = self.attention.seen(self.past + token, len);
                             let slot = |key: usize| key.saturating_sub(start).min(CHUNK);
                             *seen = (slot(all.start.max(from)), slot(all.end.min(to)));
                         }

@@ -45,7 +45,10 @@ fn reference(
             let first = attention
                 .window
                 .map_or(0, |w| (position + 1).saturating_sub(w));
-            let seen = &stored[first..=position];
+            let seen = match attention.causal {
+                true => &stored[first..=position],
+                false => &stored[..],
+            };
             for head in kv_head * group..(kv_head + 1) * group {
                 let q = &q[token * stride + head * dim..][..dim];
                 let score = |k: &[f32]| -> f64 {
@@ -186,11 +189,11 @@ proptest! {
     #[test]
     fn agrees_with_the_reference_whatever_the_shape(
         kv_heads in 1usize..4, group in 1usize..10, half in 1usize..70, tokens in 1usize..40, past in 0usize..300,
-        window in proptest::option::of(1usize..120), spread in 0.2f32..20.0, seed: u64
+        window in proptest::option::of(1usize..120), spread in 0.2f32..20.0, causal: bool, seed: u64
     ) {
         let head_dim = 2 * half;
         let scale = spread / (head_dim as f32).sqrt();
-        let attention = Attention { heads: kv_heads * group, kv_heads, head_dim, window, scale };
+        let attention = Attention { heads: kv_heads * group, kv_heads, head_dim, window, scale, causal };
         check(&attention, past + tokens, tokens, seed, &mut Workspace::new());
     }
 }
@@ -214,6 +217,7 @@ fn agrees_with_the_reference_on_long_caches() {
             head_dim,
             window,
             scale,
+            causal: true,
         };
         check(&attention, len, tokens, 7, &mut workspace);
     }
@@ -228,6 +232,7 @@ fn scores_of_any_size_are_weighed() {
         head_dim: 32,
         window: None,
         scale: 300.0,
+        causal: true,
     };
     check(&attention, 600, 1, 3, &mut Workspace::new());
     check(&attention, 600, 70, 4, &mut Workspace::new());
@@ -241,6 +246,7 @@ fn what_is_not_a_number_stays_visible() {
         head_dim: 24,
         window: None,
         scale: 0.2,
+        causal: true,
     };
     let (width, wide) = (48, 144);
     let mut workspace = Workspace::new();

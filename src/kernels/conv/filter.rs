@@ -51,8 +51,8 @@ pub struct Out<'a> {
     pub plain: Option<&'a mut Signal>,
     /// They are added to what `plain` holds, instead of replacing it.
     pub add: bool,
-    /// Where a function of them (after adding) goes; not after a transposed convolution.
-    pub active: Option<(&'a mut Signal, Activation<'a>)>,
+    /// Where a function of them (after adding) goes, and in what units; not after a transposed convolution.
+    pub active: Option<(&'a mut Signal, Unit, Activation<'a>)>,
     /// Instead of the filter's own, `[rows]`.
     pub bias: Option<&'a [f32]>,
 }
@@ -196,34 +196,45 @@ impl Filter {
         len.saturating_sub(self.shorter) * self.phases.len()
     }
 
-    /// Reads the channels of `x` from `first` on and writes the channels of `out` from `first_out` on, whose signals
-    /// have their shapes already where `first_out` or `add` say that something is kept in them.
+    /// Reads `x` and writes `out`, whose signals become `[rows, len]` (but where they are added to).
     ///
     /// # Panics
     /// Signals of other shapes or units; an activation after a transposed convolution.
-    pub fn apply(&self, x: &Signal, first: usize, out: Out, first_out: usize) {
+    pub fn apply(&self, x: &Signal, mut out: Out) {
+        let len = self.len(x.len());
+        assert_eq!(x.channels(), self.channels, "channels that it reads");
+        if let Some(plain) = out.plain.as_deref_mut().filter(|_| !out.add) {
+            plain.reshape(Unit::F32, self.rows, len);
+        }
+        self.apply_within(x, 0, out, 0);
+    }
+
+    /// The same for one of several groups: reads the channels of `x` from `first` on, and writes those of `out.plain`,
+    /// which has its shape, from `first_out` on.
+    ///
+    /// # Panics
+    /// As [`Filter::apply`].
+    pub fn apply_within(&self, x: &Signal, first: usize, out: Out, first_out: usize) {
         let len = self.len(x.len());
         assert!(
-            x.unit() == self.unit && first + self.channels <= x.channels(),
-            "a signal of {} channels or more in units of the weights",
-            first + self.channels
+            x.unit() == self.unit
+                && first.is_multiple_of(self.unit.numbers())
+                && first + self.channels <= x.channels(),
+            "a signal of so many channels, in units of the weights"
         );
-        assert!(first.is_multiple_of(self.unit.numbers()));
-        let mut plain = out.plain;
+        let plain = out.plain;
         let mut active = out.active;
-        if let Some(plain) = plain.as_deref_mut() {
-            if !out.add && first_out == 0 && plain.channels() <= self.rows {
-                plain.reshape(Unit::F32, self.rows, len);
-            }
+        if let Some(plain) = plain.as_deref() {
             assert!(
                 plain.unit() == Unit::F32
                     && plain.channels() >= first_out + self.rows
-                    && plain.len() == len
+                    && plain.len() == len,
+                "room for the result"
             );
         }
-        if let Some((active, _)) = active.as_mut() {
+        if let Some((active, unit, _)) = active.as_mut() {
             assert!(self.phases.len() == 1 && first_out == 0);
-            active.reshape(active.unit(), self.rows, len);
+            active.reshape(*unit, self.rows, len);
         }
         let columns: Vec<Vec<usize>> = self
             .phases
@@ -238,7 +249,7 @@ impl Filter {
             bias: out.bias.unwrap_or(&self.bias),
             add: out.add,
             plain: plain.map(|plain| Target::new(plain, first_out)),
-            active: active.map(|(active, function)| (active.unit(), Target::new(active, 0), function)),
+            active: active.map(|(active, unit, function)| (unit, Target::new(active, 0), function)),
         };
         call.run();
     }

@@ -42,9 +42,14 @@ impl Signal {
 
     /// Numbers `[len, channels]`, sample by sample.
     pub fn from_rows(x: &[f32], channels: usize) -> Self {
+        Self::from_rows_with(x, channels, Self::MARGIN)
+    }
+
+    /// The same with at least `margin` zeros on both sides.
+    pub fn from_rows_with(x: &[f32], channels: usize, margin: usize) -> Self {
         let mut signal = Self::default();
         let len = x.len() / channels.max(1);
-        signal.reshape(Unit::F32, channels, len);
+        signal.reshape_with(Unit::F32, channels, len, margin);
         for channel in 0..channels {
             let samples = x.iter().skip(channel).step_by(channels);
             for (to, from) in signal.channel_mut(channel).iter_mut().zip(samples) {

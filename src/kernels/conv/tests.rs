@@ -71,7 +71,7 @@ proptest! {
                 let mut y = Signal::default();
                 let mut active = Signal::default();
                 let input = signal(simd, unit, &x, channels);
-                filter.apply(&input, 0, Out { plain: Some(&mut y), active: Some((&mut active, Activation::Relu)), ..Out::default() }, 0);
+                filter.apply(&input, Out { plain: Some(&mut y), active: Some((&mut active, Unit::F32, Activation::Relu)), ..Out::default() });
                 let scaled: Vec<f32> = w.chunks(channels * size).zip(&scales).flat_map(|(w, s)| w.iter().map(move |w| w * s)).collect();
                 let (w, x) = (round(unit, &scaled), round(unit, &x));
                 let out_len = len + 2 * padding - dilation * (size - 1);
@@ -106,7 +106,7 @@ proptest! {
             let kernel = Kernel { weights: &w, scales: None, rows, channels, size };
             let filter = Filter::transposed(simd, Unit::F32, &kernel, bias.clone(), stride, padding, &Arena::default()).unwrap();
             let mut y = Signal::default();
-            filter.apply(&Signal::from_channels(&x, channels), 0, Out { plain: Some(&mut y), ..Out::default() }, 0);
+            filter.apply(&Signal::from_channels(&x, channels), Out { plain: Some(&mut y), ..Out::default() });
             prop_assert_eq!(y.len(), len * stride);
             let mut exact = vec![0f64; rows * len * stride];
             for c in 0..channels {
@@ -142,7 +142,7 @@ proptest! {
         let filter = Filter::conv(simd, Unit::F32, &kernel, bias.clone(), [stride, 1, 0], &Arena::default()).unwrap();
         let (mut split, mut y) = (Signal::default(), Signal::default());
         Signal::from_channels(&x, channels).split(stride, &mut split);
-        filter.apply(&split, 0, Out { plain: Some(&mut y), ..Out::default() }, 0);
+        filter.apply(&split, Out { plain: Some(&mut y), ..Out::default() });
         let out_len = (len - size) / stride + 1;
         prop_assert!(y.len() >= out_len);
         for row in 0..rows {
@@ -168,8 +168,8 @@ proptest! {
         let (from, to) = (start.saturating_sub(9), (start + len + 9).min(total));
         let part = whole.part(from, to - from);
         let (mut a, mut b) = (Signal::default(), Signal::default());
-        filter.apply(&whole, 0, Out { plain: Some(&mut a), ..Out::default() }, 0);
-        filter.apply(&part, 0, Out { plain: Some(&mut b), ..Out::default() }, 0);
+        filter.apply(&whole, Out { plain: Some(&mut a), ..Out::default() });
+        filter.apply(&part, Out { plain: Some(&mut b), ..Out::default() });
         for row in 0..rows {
             let a = &a.channel(row)[start..(start + len).min(total)];
             prop_assert_eq!(a, &b.channel(row)[start - from..][..a.len()]);
