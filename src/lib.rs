@@ -9,6 +9,7 @@
 //! Arrows run one way: `cli → generate, bench → models → nn → kernels` and `cli → hub → weights`.
 //! Nothing below `cli` prints, reads the environment or exits.
 
+pub mod audio;
 pub mod bench;
 pub mod cli;
 pub mod generate;

@@ -25,7 +25,7 @@ pub use cache::{CacheError, CacheType, KvCache, UnknownCacheType};
 pub use float::{FloatMatrix, FloatTiles, Floats, Unit};
 pub use matrix::{FloatData, FloatType, Matrix, SharedBytes};
 pub use memory::{Arena, Bytes};
-pub use norm::{rms_norm, rms_norm_in_place};
+pub use norm::{layer_norm, rms_norm, rms_norm_in_place};
 pub use product::{multiply, swiglu, Inputs, Product, Weights};
 pub use quant::PackedMatrix;
 pub use rope::{rotate, Angles};

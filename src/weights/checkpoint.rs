@@ -231,14 +231,19 @@ impl Checkpoint {
     pub fn require(&self, tensors: Vec<(String, Vec<usize>)>) -> Result<(), WeightsError> {
         for (name, shape) in tensors {
             let reason = match self.info(&name) {
-                None => format!("has no tensor '{name}' of shape {shape:?}, which its configuration asks for"),
+                None => format!(
+                    "has no tensor '{name}' of shape {shape:?}, which its configuration asks for"
+                ),
                 Some(info) if info.shape != shape => format!(
                     "tensor '{name}' has shape {:?} where its configuration asks for {shape:?}",
                     info.shape
                 ),
                 Some(_) => continue,
             };
-            return Err(WeightsError::corrupt(&self.path, format!("{reason}; {REMEDY}")));
+            return Err(WeightsError::corrupt(
+                &self.path,
+                format!("{reason}; {REMEDY}"),
+            ));
         }
         Ok(())
     }

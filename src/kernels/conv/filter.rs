@@ -35,6 +35,8 @@ pub struct Filter {
     bias: Vec<f32>,
     /// Samples that are lost at the end: those that the kernel would need past the signal.
     shorter: usize,
+    /// Taps of the kernel.
+    size: usize,
 }
 
 struct Phase {
@@ -55,6 +57,33 @@ pub struct Out<'a> {
     pub active: Option<(&'a mut Signal, Unit, Activation<'a>)>,
     /// Instead of the filter's own, `[rows]`.
     pub bias: Option<&'a [f32]>,
+}
+
+impl<'a> Out<'a> {
+    /// The results as they are.
+    pub fn plain(to: &'a mut Signal) -> Self {
+        Self {
+            plain: Some(to),
+            ..Self::default()
+        }
+    }
+
+    /// The results, added to what is there.
+    pub fn added(to: &'a mut Signal) -> Self {
+        Self {
+            plain: Some(to),
+            add: true,
+            ..Self::default()
+        }
+    }
+
+    /// A function of them, in `unit`.
+    pub fn active(to: &'a mut Signal, unit: Unit, function: Activation<'a>) -> Self {
+        Self {
+            active: Some((to, unit, function)),
+            ..Self::default()
+        }
+    }
 }
 
 /// A kernel's numbers: `[rows, channels, kernel]`, or `[channels, rows, kernel]` for a transposed convolution, and a
@@ -124,6 +153,7 @@ impl Filter {
             phases: vec![phase],
             bias,
             shorter: reach,
+            size: kernel.size,
         })
     }
 
@@ -173,6 +203,7 @@ impl Filter {
             phases,
             bias,
             shorter: 0,
+            size: kernel.size,
         })
     }
 
@@ -194,6 +225,15 @@ impl Filter {
     /// Samples of the result for a signal of `len`.
     pub fn len(&self, len: usize) -> usize {
         len.saturating_sub(self.shorter) * self.phases.len()
+    }
+
+    /// Samples of the result of a convolution with `stride` for a signal of `len` before it was split; those past them
+    /// read zeros.
+    pub fn strided_len(&self, len: usize, stride: usize) -> usize {
+        match len < self.size {
+            true => 0,
+            false => (len - self.size) / stride + 1,
+        }
     }
 
     /// Reads `x` and writes `out`, whose signals become `[rows, len]` (but where they are added to).
@@ -269,7 +309,10 @@ impl Phase {
         let per = unit.numbers();
         let groups = kernel.channels.div_ceil(per);
         let columns: Vec<(usize, isize)> = (0..groups)
-            .flat_map(|group| taps.iter().map(move |(row, ahead)| (group * split + row, *ahead)))
+            .flat_map(|group| {
+                taps.iter()
+                    .map(move |(row, ahead)| (group * split + row, *ahead))
+            })
             .collect();
         let size = columns.len() * PANEL;
         let panels = kernel.rows.div_ceil(PANEL);
@@ -347,7 +390,8 @@ impl Target {
     /// As [`Parts::part`].
     #[allow(clippy::mut_from_ref)] // As `Parts::part`.
     unsafe fn samples(&self, row: usize, from: usize, len: usize) -> &mut [f32] {
-        self.numbers.part(self.start + row * self.stride + from, len)
+        self.numbers
+            .part(self.start + row * self.stride + from, len)
     }
 }
 
@@ -432,9 +476,8 @@ impl Call<'_> {
     ) {
         let phases = self.filter.phases.len();
         // SAFETY: a line is sixteen numbers.
-        let sums: &mut [f32] = unsafe {
-            std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast(), sums.len() * LANES)
-        };
+        let sums: &mut [f32] =
+            unsafe { std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast(), sums.len() * LANES) };
         for (row, sums) in (first..first + rows).zip(sums.chunks_mut(SEGMENT)) {
             let sums = &mut sums[..len];
             let bias = self.bias[row];

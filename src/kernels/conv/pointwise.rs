@@ -19,7 +19,10 @@ pub enum Activation<'a> {
     Gelu,
     Relu,
     /// `scale · max(x, 0) + shift`: a batch norm after a ReLU.
-    ReluAffine { scale: &'a [f32], shift: &'a [f32] },
+    ReluAffine {
+        scale: &'a [f32],
+        shift: &'a [f32],
+    },
 }
 
 impl Activation<'_> {
@@ -204,7 +207,14 @@ pub struct ChannelNorm {
 }
 
 /// `out = norm(x)` and then `gelu` if it is so, in units of `unit`.
-pub fn channel_norm(simd: Simd, x: &Signal, norm: &ChannelNorm, gelu: bool, unit: Unit, out: &mut Signal) {
+pub fn channel_norm(
+    simd: Simd,
+    x: &Signal,
+    norm: &ChannelNorm,
+    gelu: bool,
+    unit: Unit,
+    out: &mut Signal,
+) {
     let (channels, len) = (x.channels(), x.len());
     assert!(channels > 0 && norm.scale.len() == channels && norm.shift.len() == channels);
     out.reshape_with(unit, channels, len, x.margin());
@@ -245,7 +255,11 @@ impl NormTile<'_> {
     unsafe fn channel<L: Lanes>(&self, c: usize, mean: L::F, factor: L::F) -> [f32; LANES] {
         let x = L::load(self.x.as_ptr().add(c * self.stride));
         let y = L::mul(L::sub(x, mean), factor);
-        let y = L::fma(y, L::splat(self.norm.scale[c]), L::splat(self.norm.shift[c]));
+        let y = L::fma(
+            y,
+            L::splat(self.norm.scale[c]),
+            L::splat(self.norm.shift[c]),
+        );
         let y = if self.gelu { gelu::<L>(y) } else { y };
         let mut out = [0.0; LANES];
         L::store(out.as_mut_ptr(), y);

@@ -85,8 +85,7 @@ impl Signal {
         let rows = channels.div_ceil(unit.numbers());
         (self.unit, self.channels, self.len) = (unit, channels, len);
         (self.margin, self.stride) = (margin, stride);
-        self.lines
-            .resize(rows * stride / LANES, Line::ZERO);
+        self.lines.resize(rows * stride / LANES, Line::ZERO);
         for row in 0..rows {
             let numbers = self.row_mut(row);
             numbers[..margin].fill(0.0);
@@ -127,9 +126,7 @@ impl Signal {
     /// All rows with their margins, `stride` numbers apart.
     pub(super) fn numbers(&self) -> &[f32] {
         // SAFETY: a line is sixteen numbers.
-        unsafe {
-            std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * LANES)
-        }
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * LANES) }
     }
 
     pub(super) fn numbers_mut(&mut self) -> &mut [f32] {
@@ -175,11 +172,7 @@ impl Signal {
     /// Each channel as `stride` channels, of which the `i`th has every `stride`th sample from the `i`th on: what a
     /// convolution of that stride reads.
     pub fn split(&self, stride: usize, out: &mut Self) {
-        out.reshape(
-            Unit::F32,
-            self.channels * stride,
-            self.len.div_ceil(stride),
-        );
+        out.reshape(Unit::F32, self.channels * stride, self.len.div_ceil(stride));
         for channel in 0..self.channels {
             let samples = self.channel(channel);
             for phase in 0..stride {

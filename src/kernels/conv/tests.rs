@@ -48,7 +48,13 @@ fn round(unit: Unit, x: &[f32]) -> Vec<f32> {
 /// `x` `[channels, len]` as a signal in `unit`.
 fn signal(simd: Simd, unit: Unit, x: &[f32], channels: usize) -> Signal {
     let mut out = Signal::default();
-    activate(simd, &Signal::from_channels(x, channels), Activation::Identity, unit, &mut out);
+    activate(
+        simd,
+        &Signal::from_channels(x, channels),
+        Activation::Identity,
+        unit,
+        &mut out,
+    );
     out
 }
 
@@ -106,7 +112,7 @@ proptest! {
             let kernel = Kernel { weights: &w, scales: None, rows, channels, size };
             let filter = Filter::transposed(simd, Unit::F32, &kernel, bias.clone(), stride, padding, &Arena::default()).unwrap();
             let mut y = Signal::default();
-            filter.apply(&Signal::from_channels(&x, channels), Out { plain: Some(&mut y), ..Out::default() });
+            filter.apply(&Signal::from_channels(&x, channels), Out::plain(&mut y));
             prop_assert_eq!(y.len(), len * stride);
             let mut exact = vec![0f64; rows * len * stride];
             for c in 0..channels {
@@ -142,7 +148,7 @@ proptest! {
         let filter = Filter::conv(simd, Unit::F32, &kernel, bias.clone(), [stride, 1, 0], &Arena::default()).unwrap();
         let (mut split, mut y) = (Signal::default(), Signal::default());
         Signal::from_channels(&x, channels).split(stride, &mut split);
-        filter.apply(&split, Out { plain: Some(&mut y), ..Out::default() });
+        filter.apply(&split, Out::plain(&mut y));
         let out_len = (len - size) / stride + 1;
         prop_assert!(y.len() >= out_len);
         for row in 0..rows {
@@ -168,8 +174,8 @@ proptest! {
         let (from, to) = (start.saturating_sub(9), (start + len + 9).min(total));
         let part = whole.part(from, to - from);
         let (mut a, mut b) = (Signal::default(), Signal::default());
-        filter.apply(&whole, Out { plain: Some(&mut a), ..Out::default() });
-        filter.apply(&part, Out { plain: Some(&mut b), ..Out::default() });
+        filter.apply(&whole, Out::plain(&mut a));
+        filter.apply(&part, Out::plain(&mut b));
         for row in 0..rows {
             let a = &a.channel(row)[start..(start + len).min(total)];
             prop_assert_eq!(a, &b.channel(row)[start - from..][..a.len()]);
@@ -218,7 +224,10 @@ fn activations_are_their_definitions() {
             for (x, y) in x.iter().zip(&y) {
                 let (wide, a) = (f64::from(alpha * x), f64::from(alpha));
                 let exact = f64::from(*x) + wide.sin().powi(2) / (a + 1e-9);
-                assert!((f64::from(*y) - exact).abs() <= 4e-7 / a.min(1.0) + 1e-6, "{simd:?} {alpha} {x}: {y} for {exact}");
+                assert!(
+                    (f64::from(*y) - exact).abs() <= 4e-7 / a.min(1.0) + 1e-6,
+                    "{simd:?} {alpha} {x}: {y} for {exact}"
+                );
             }
         }
         let mut y = x.clone();
@@ -229,10 +238,21 @@ fn activations_are_their_definitions() {
             let h = f64::from(*x) / steps as f64;
             let density = |z: f64| (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
             let sum: f64 = (0..=steps)
-                .map(|i| density(h * i as f64) * match i { 0 => 1.0, _ if i == steps => 1.0, _ if i % 2 == 1 => 4.0, _ => 2.0 })
+                .map(|i| {
+                    density(h * i as f64)
+                        * match i {
+                            0 => 1.0,
+                            _ if i == steps => 1.0,
+                            _ if i % 2 == 1 => 4.0,
+                            _ => 2.0,
+                        }
+                })
                 .sum();
             let exact = f64::from(*x) * (0.5 + sum * h / 3.0);
-            assert!((f64::from(*y) - exact).abs() <= 3e-7 * (1.0 + exact.abs()), "{simd:?} {x}: {y} for {exact}");
+            assert!(
+                (f64::from(*y) - exact).abs() <= 3e-7 * (1.0 + exact.abs()),
+                "{simd:?} {x}: {y} for {exact}"
+            );
         }
     }
 }

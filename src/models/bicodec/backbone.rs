@@ -1,8 +1,6 @@
 //! The Vocos backbone (Siuzdak, 2023, arXiv:2306.00814): ConvNeXt blocks over time, whose norms may depend on a voice.
 
-use crate::kernels::conv::{
-    channel_norm, depthwise, Activation, ChannelNorm, Filter, Out, Signal,
-};
+use crate::kernels::conv::{channel_norm, depthwise, Activation, ChannelNorm, Filter, Out, Signal};
 use crate::kernels::{Simd, Unit};
 use crate::nn::conv::{packed, pointwise, ConvShape};
 use crate::weights::{Loader, WeightsError};
@@ -156,13 +154,7 @@ impl Backbone {
     /// [`Backbone::norms`] gave them.
     pub fn forward(&self, x: &Signal, norms: &[ChannelNorm], work: &mut Work, out: &mut Signal) {
         let (simd, unit) = (Simd::detect(), self.embed.unit());
-        let plain = Some(&mut work.y);
-        self.embed.apply(
-            x,
-            Out {
-                plain,
-                ..Out::default()
-            });
+        self.embed.apply(x, Out::plain(&mut work.y));
         channel_norm(simd, &work.y, &norms[0], false, Unit::F32, &mut work.x);
         for (block, norm) in self.blocks.iter().zip(&norms[1..]) {
             depthwise(
@@ -175,17 +167,9 @@ impl Backbone {
             channel_norm(simd, &work.y, norm, false, unit, &mut work.normed);
             block.expand.apply(
                 &work.normed,
-                Out {
-                    active: Some((&mut work.wide, unit, Activation::Gelu)),
-                    ..Out::default()
-                });
-            block.contract.apply(
-                &work.wide,
-                Out {
-                    plain: Some(&mut work.x),
-                    add: true,
-                    ..Out::default()
-                });
+                Out::active(&mut work.wide, unit, Activation::Gelu),
+            );
+            block.contract.apply(&work.wide, Out::added(&mut work.x));
         }
         channel_norm(simd, &work.x, &self.last, false, unit, out);
     }
@@ -240,7 +224,14 @@ impl Stages {
             layers: STAGE_LAYERS,
             condition: None,
         };
-        let stage = |j| Backbone::load(&loader.under(&format!("downsample.{j}.1")), unit, shape, 3.0);
+        let stage = |j| {
+            Backbone::load(
+                &loader.under(&format!("downsample.{j}.1")),
+                unit,
+                shape,
+                3.0,
+            )
+        };
         Ok(Self((0..count).map(stage).collect::<Result<_, _>>()?))
     }
 

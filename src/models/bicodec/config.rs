@@ -161,7 +161,12 @@ impl BiCodecConfig {
             ));
         }
         for (&rate, &size) in decoder.rates.iter().zip(&decoder.kernel_sizes) {
-            if rate == 0 || rate > 1024 || size < rate || !(size - rate).is_multiple_of(2) || size > 4096 {
+            if rate == 0
+                || rate > 1024
+                || size < rate
+                || !(size - rate).is_multiple_of(2)
+                || size > 4096
+            {
                 return Err(format!(
                     "decoder: a kernel of {size} does not multiply the length by {rate}"
                 ));
@@ -180,7 +185,9 @@ impl BiCodecConfig {
             self.speaker_encoder.out_dim,
         ];
         if widths.iter().any(|&width| width != widths[0]) {
-            return Err(format!("widths {widths:?} of decoder, prenet and speaker differ"));
+            return Err(format!(
+                "widths {widths:?} of decoder, prenet and speaker differ"
+            ));
         }
         match self.samples_a_token() == self.mel_params.hop_length {
             true => Ok(()),

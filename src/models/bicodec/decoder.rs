@@ -144,9 +144,8 @@ impl Decoder {
         // Channel by channel, as the flattening of the reference has it.
         let mut flat = vec![0f32; latent * speaker.token_num];
         for (token, &global) in globals.iter().enumerate() {
-            let digits = digits(global, &speaker.fsq_levels).ok_or_else(|| {
-                ModelError::Tokens(format!("there is no global token {global}"))
-            })?;
+            let digits = digits(global, &speaker.fsq_levels)
+                .ok_or_else(|| ModelError::Tokens(format!("there is no global token {global}")))?;
             for channel in 0..latent {
                 let row = &weight[channel * digits.len()..(channel + 1) * digits.len()];
                 let product: f32 = row.iter().zip(&digits).map(|(w, x)| w * x).sum();
@@ -227,7 +226,9 @@ impl Decoder {
             unit,
             &mut self.work.a,
         );
-        let samples = self.generator.forward(&self.work.a, &mut self.work.generator);
+        let samples = self
+            .generator
+            .forward(&self.work.a, &mut self.work.generator);
         let each = self.samples_a_token();
         let from = (range.start - generated.start) * each;
         Ok(samples[from..from + range.len() * each].to_vec())
@@ -243,28 +244,17 @@ impl Decoder {
         let mut rows = Vec::with_capacity(tokens.len() * dim);
         for &token in tokens {
             let start = token as usize * dim;
-            let row = self.codebook.get(start..start + dim).ok_or_else(|| {
-                ModelError::Tokens(format!("there is no semantic token {token}"))
-            })?;
+            let row = self
+                .codebook
+                .get(start..start + dim)
+                .ok_or_else(|| ModelError::Tokens(format!("there is no semantic token {token}")))?;
             rows.extend_from_slice(row);
         }
         let codes = Signal::from_rows(&rows, dim);
-        let Work {
-            a, b, backbone, ..
-        } = &mut self.work;
-        let active = |signal| Some((signal, unit, Activation::Identity));
-        self.out_project.apply(
-            &codes,
-            Out {
-                active: active(a),
-                ..Out::default()
-            });
-        self.linear_pre.apply(
-            a,
-            Out {
-                active: active(b),
-                ..Out::default()
-            });
+        let Work { a, b, backbone, .. } = &mut self.work;
+        let same = Activation::Identity;
+        self.out_project.apply(&codes, Out::active(a, unit, same));
+        self.linear_pre.apply(a, Out::active(b, unit, same));
         self.stages.forward(b, backbone);
         self.backbone.forward(b, &voice.norms, backbone, a);
         let bias: Vec<f32> = self
@@ -281,7 +271,8 @@ impl Decoder {
                 plain: Some(&mut features),
                 bias: Some(&bias),
                 ..Out::default()
-            });
+            },
+        );
         Ok(features)
     }
 }

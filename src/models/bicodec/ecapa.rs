@@ -72,12 +72,7 @@ impl UnitLayer {
             scale: &self.scale,
             shift: &self.shift,
         };
-        self.filter.apply(
-            x,
-            Out {
-                active: Some((out, Unit::F32, function)),
-                ..Out::default()
-            });
+        self.filter.apply(x, Out::active(out, Unit::F32, function));
     }
 }
 
@@ -124,10 +119,8 @@ impl Ecapa {
         let mut features = Signal::default();
         self.last.apply(
             &all,
-            Out {
-                active: Some((&mut features, Unit::F32, Activation::Relu)),
-                ..Out::default()
-            });
+            Out::active(&mut features, Unit::F32, Activation::Relu),
+        );
         features
     }
 }
@@ -182,16 +175,9 @@ impl Block {
         let (mut squeezed, mut excited) = (Signal::default(), Signal::default());
         self.squeeze.apply(
             &Signal::from_channels(&means, CHANNELS),
-            Out {
-                active: Some((&mut squeezed, Unit::F32, Activation::Relu)),
-                ..Out::default()
-            });
-        self.excite.apply(
-            &squeezed,
-            Out {
-                plain: Some(&mut excited),
-                ..Out::default()
-            });
+            Out::active(&mut squeezed, Unit::F32, Activation::Relu),
+        );
+        self.excite.apply(&squeezed, Out::plain(&mut excited));
         for channel in 0..CHANNELS {
             let gate = 1.0 / (1.0 + (-excited.channel(channel)[0]).exp());
             for (y, x) in y.channel_mut(channel).iter_mut().zip(x.channel(channel)) {

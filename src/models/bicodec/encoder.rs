@@ -56,13 +56,7 @@ impl SemanticEncoder {
                 dim,
                 encoder.vocos_intermediate_dim,
             )?,
-            project: pointwise(
-                &at,
-                Unit::F32,
-                "project",
-                [encoder.out_channels, dim],
-                None,
-            )?,
+            project: pointwise(&at, Unit::F32, "project", [encoder.out_channels, dim], None)?,
             in_project: weight_norm_conv(
                 loader,
                 Unit::F32,

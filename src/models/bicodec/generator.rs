@@ -89,29 +89,18 @@ impl Generator {
             Some(stage) => &stage.alpha,
             None => &self.last_alpha,
         };
-        self.first.apply(
-            x,
-            Out {
-                active: Some((a, unit, Activation::Snake(alphas(0)))),
-                ..Out::default()
-            });
+        self.first
+            .apply(x, Out::active(a, unit, Activation::Snake(alphas(0))));
         for (i, stage) in self.stages.iter().enumerate() {
-            stage.up.apply(
-                a,
-                Out {
-                    plain: Some(sum),
-                    ..Out::default()
-                });
+            stage.up.apply(a, Out::plain(sum));
             if let Some(first) = stage.units.first() {
                 activate(simd, sum, Activation::Snake(&first.alphas[0]), unit, a);
             }
             for (j, residual) in stage.units.iter().enumerate() {
                 residual.wide.apply(
                     a,
-                    Out {
-                        active: Some((b, unit, Activation::Snake(&residual.alphas[1]))),
-                        ..Out::default()
-                    });
+                    Out::active(b, unit, Activation::Snake(&residual.alphas[1])),
+                );
                 let next = match stage.units.get(j + 1) {
                     Some(next) => &next.alphas[0],
                     None => alphas(i + 1),
@@ -123,15 +112,11 @@ impl Generator {
                         add: true,
                         active: Some((a, unit, Activation::Snake(next))),
                         ..Out::default()
-                    });
+                    },
+                );
             }
         }
-        self.last.apply(
-            a,
-            Out {
-                plain: Some(y),
-                ..Out::default()
-            });
+        self.last.apply(a, Out::plain(y));
         y.channel(0).iter().map(|y| y.tanh()).collect()
     }
 }

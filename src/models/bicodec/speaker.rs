@@ -186,23 +186,12 @@ fn attend(q: &Signal, kv: &Signal) -> Signal {
 
 pub(super) fn product(filter: &Filter, x: &Signal) -> Signal {
     let mut out = Signal::default();
-    filter.apply(
-        x,
-        Out {
-            plain: Some(&mut out),
-            ..Out::default()
-        });
+    filter.apply(x, Out::plain(&mut out));
     out
 }
 
 fn add_product(filter: &Filter, x: &Signal, out: &mut Signal) {
-    filter.apply(
-        x,
-        Out {
-            plain: Some(out),
-            add: true,
-            ..Out::default()
-        });
+    filter.apply(x, Out::added(out));
 }
 
 /// The code of `z`, a number for each of `levels`; the first digit counts least.
@@ -244,10 +233,7 @@ mod tests {
     fn digits_undo_the_quantiser() {
         let levels = [4usize; 6];
         assert_eq!(digits(4096, &levels), None);
-        assert_eq!(
-            digits(4095, &levels).as_deref(),
-            Some([0.5; 6].as_slice())
-        );
+        assert_eq!(digits(4095, &levels).as_deref(), Some([0.5; 6].as_slice()));
         assert_eq!(
             digits(1, &levels).as_deref(),
             Some([-0.5, -1.0, -1.0, -1.0, -1.0, -1.0].as_slice())
