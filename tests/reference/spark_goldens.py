@@ -4,6 +4,7 @@ import pathlib
 import types
 
 import numpy as np
+import soxr
 import torch
 from spark_tts_lib.models.audio_tokenizer import BiCodecTokenizer
 from spark_tts_lib.SparkTTS import SparkTTS
@@ -160,3 +161,15 @@ def volume() -> list[dict]:
     wave = np.round(np.append(x * 0.02, 0.9), 6)
     found.append({"name": "click", "input": wave.tolist(), "output": audio_volume_normalize(wave).tolist()})
     return found
+
+
+def resampled() -> dict[str, torch.Tensor]:
+    """A tenth of a second at other rates, and at 16 kHz by soxr's best recipe."""
+    tensors = {}
+    for rate in (8000, 24000, 44100, 48000):
+        t = np.arange(rate // 10) / rate
+        wave = np.sin(2 * np.pi * (200 * t + 20000 * t**2)) * 0.5 + np.sin(2 * np.pi * 3000 * t) * 0.2
+        wave = np.round(wave * 32767) / 32768
+        tensors[f"resample.{rate}.input"] = torch.from_numpy(wave.astype(np.float32))
+        tensors[f"resample.{rate}.output"] = torch.from_numpy(soxr.resample(wave, rate, 16000, quality="VHQ").astype(np.float32))
+    return tensors

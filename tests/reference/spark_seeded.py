@@ -3,6 +3,7 @@
 A checkpoint is a list of [name, shape, mean, deviation]. Number i of a tensor depends on its name and i alone.
 """
 
+import hashlib
 import json
 import pathlib
 import zipfile
@@ -49,6 +50,14 @@ def values(tensor: Tensor) -> np.ndarray:
     name, shape, mean, deviation = tensor
     count = int(np.prod(shape, dtype=np.int64))
     return np.concatenate(list(chunks(name, count, mean, deviation))).reshape(shape)
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    hashed = hashlib.sha256()
+    for name, shape, mean, deviation in tensors:
+        for part in chunks(name, int(np.prod(shape, dtype=np.int64)), mean, deviation):
+            hashed.update(part.tobytes())
+    return hashed.hexdigest()
 
 
 def write_safetensors(path: pathlib.Path, tensors: Iterable[Tensor]) -> None:

