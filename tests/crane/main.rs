@@ -8,6 +8,7 @@ mod hub_server;
 mod parity;
 mod paths;
 mod real;
+mod spark;
 mod store_cli;
 mod text;
 mod weights;

@@ -1,0 +1,4 @@
+//! A tiny Spark-TTS folder against the numbers that the published code computed from it (tests/reference says how).
+
+mod folder;
+mod parity;
