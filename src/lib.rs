@@ -17,5 +17,6 @@ pub mod hub;
 pub mod kernels;
 pub mod models;
 pub mod nn;
+pub mod speech;
 pub mod text;
 pub mod weights;

@@ -4,6 +4,7 @@ pub mod bicodec;
 mod config;
 mod llama;
 mod rope_config;
+pub mod spark;
 pub mod wav2vec2;
 
 use candle_core::Tensor;
