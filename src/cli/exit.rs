@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 
+use crate::audio::AudioError;
 use crate::bench::BenchError;
 use crate::generate::GenerateError;
 use crate::hub::HubError;
 use crate::models::ModelError;
+use crate::speech::SpeechError;
 use crate::text::TextError;
 use crate::weights::WeightsError;
 
@@ -45,6 +47,9 @@ pub enum CliError {
     Condition(String),
     #[error("{0}")]
     Device(String),
+    /// It was tried.
+    #[error("{0}")]
+    Failed(String),
     /// Ctrl-C, and all that was there has been written.
     #[error("interrupted")]
     Interrupted,
@@ -77,6 +82,12 @@ fn cause_code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<TextError>() {
         return Some(text_code(error));
     }
+    if let Some(error) = cause.downcast_ref::<SpeechError>() {
+        return Some(speech_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<AudioError>() {
+        return Some(audio_code(error));
+    }
     cause.downcast_ref::<io::Error>().map(io_code)
 }
 
@@ -87,7 +98,7 @@ fn cli_code(error: &CliError) -> u8 {
         CliError::TooLarge(_) => TOO_LARGE,
         CliError::Corrupt(_) => CORRUPT,
         CliError::Condition(_) => CONDITION,
-        CliError::Device(_) => FAILED,
+        CliError::Device(_) | CliError::Failed(_) => FAILED,
         CliError::Interrupted => INTERRUPTED,
     }
 }
@@ -158,6 +169,33 @@ fn text_code(error: &TextError) -> u8 {
     }
 }
 
+fn speech_code(error: &SpeechError) -> u8 {
+    match error {
+        SpeechError::Audio(error) => audio_code(error),
+        SpeechError::Model(error) => model_code(error),
+        SpeechError::Weights(error) => weights_code(error),
+        SpeechError::Generate(error) => generate_code(error),
+        SpeechError::Text(error) => text_code(error),
+        SpeechError::Voice(_) => CORRUPT,
+        SpeechError::Context { .. } => TOO_LARGE,
+        SpeechError::Io(error) => io_code(error),
+        SpeechError::Interrupted => INTERRUPTED,
+    }
+}
+
+fn audio_code(error: &AudioError) -> u8 {
+    match error {
+        AudioError::Missing { .. } => MISSING,
+        AudioError::Io { source, .. } => file_code(source),
+        AudioError::Corrupt { .. } => CORRUPT,
+        AudioError::TooLong { .. } => TOO_LARGE,
+        AudioError::Unsupported { .. }
+        | AudioError::Rate { .. }
+        | AudioError::TooShort { .. }
+        | AudioError::Silent { .. } => FAILED,
+    }
+}
+
 /// A bare io error comes from stdout or from a file that the user named.
 fn io_code(error: &io::Error) -> u8 {
     match error.kind() {
@@ -202,7 +240,8 @@ pub fn report(error: &anyhow::Error, color: bool) -> u8 {
     let silent = code == CLOSED_PIPE
         || error
             .chain()
-            .any(|cause| matches!(cause.downcast_ref(), Some(CliError::Interrupted)));
+            .any(|cause| matches!(cause.downcast_ref(), Some(CliError::Interrupted)))
+        || matches!(error.downcast_ref(), Some(SpeechError::Interrupted));
     if !silent {
         let label = match color {
             true => "\x1b[1;31merror:\x1b[0m",

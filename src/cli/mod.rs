@@ -32,7 +32,9 @@ pub mod settings;
 pub mod show;
 pub mod terminal;
 pub mod threads;
+pub mod tts;
 pub mod verify;
+pub mod voices;
 
 use std::io::{BufWriter, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -49,11 +51,12 @@ use settings::Settings;
 #[command(
     name = "crane",
     version,
-    about = "Run language models on your own machine",
-    long_about = "Run language models on your own machine.\n\n  \
+    about = "Run language and speech models on your own machine",
+    long_about = "Run language and speech models on your own machine.\n\n  \
                   crane run smollm2-135m \"Why is the sky blue?\"    fetch a 98 MB model and ask it\n  \
                   git diff | crane run qwen2.5-coder-1.5b \"Review this.\"\n  \
-                  crane chat qwen2.5-1.5b                           a conversation",
+                  crane chat qwen2.5-1.5b                           a conversation\n  \
+                  crane tts \"Good morning.\" -o morning.wav         speech",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -82,6 +85,10 @@ pub enum Command {
     Run(run::RunArgs),
     /// Hold a conversation
     Chat(chat::ChatArgs),
+    /// Speak a text
+    Tts(Box<tts::TtsArgs>),
+    /// List, show or remove the voices that 'crane tts --save-voice' kept
+    Voices(voices::VoicesArgs),
     /// Score a text: negative log-likelihood and perplexity
     Score(score::ScoreArgs),
     /// Measure speed, beside the machine's own limit
@@ -198,6 +205,8 @@ fn dispatch(command: Command, settings: &Settings, out: &mut dyn Write) -> anyho
         Command::Verify(args) => verify::run(args, settings, out),
         Command::Run(args) => run::run(&args, settings, out),
         Command::Chat(args) => chat::run(&args, settings, out),
+        Command::Tts(args) => tts::run(&args, settings, out),
+        Command::Voices(args) => voices::run(&args, settings, out),
         Command::Score(args) => score::run(&args, settings, out),
         Command::Bench(args) => bench::run(&args, settings, out),
         Command::Devices => devices::run(settings, out),

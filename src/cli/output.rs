@@ -92,10 +92,7 @@ impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(bytes),
-            Self::File(file) => file
-                .writer
-                .write(bytes)
-                .map_err(|error| writing(&file.target, error)),
+            Self::File(file) => file.write(bytes),
             Self::Stream(file, path) => file.write(bytes).map_err(|error| writing(path, error)),
         }
     }
@@ -103,10 +100,7 @@ impl Write for Sink<'_> {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(out) => out.flush(),
-            Self::File(file) => file
-                .writer
-                .flush()
-                .map_err(|error| writing(&file.target, error)),
+            Self::File(file) => file.flush(),
             Self::Stream(file, path) => file.flush().map_err(|error| writing(path, error)),
         }
     }
@@ -168,6 +162,28 @@ impl WholeFile {
             .and_then(|()| fs::rename(&self.temporary, &self.target));
         self.renamed = finished.is_ok();
         finished.with_context(|| format!("writing {}", self.target.display()))
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer
+            .write(bytes)
+            .map_err(|error| writing(&self.target, error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer
+            .flush()
+            .map_err(|error| writing(&self.target, error))
+    }
+}
+
+impl io::Seek for WholeFile {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.writer
+            .seek(to)
+            .map_err(|error| writing(&self.target, error))
     }
 }
 

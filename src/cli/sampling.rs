@@ -116,18 +116,22 @@ impl Resolved {
     }
 }
 
-fn number(text: &str, allowed: impl Fn(f64) -> bool, range: &'static str) -> Result<f64, CliError> {
+pub(super) fn number(
+    text: &str,
+    allowed: impl Fn(f64) -> bool,
+    range: &'static str,
+) -> Result<f64, CliError> {
     text.parse()
         .ok()
         .filter(|value: &f64| value.is_finite() && allowed(*value))
         .ok_or_else(|| CliError::Usage(format!("expected a number {range}")))
 }
 
-fn temperature(text: &str) -> Result<f64, CliError> {
+pub(super) fn temperature(text: &str) -> Result<f64, CliError> {
     number(text, |t| (0.0..=100.0).contains(&t), "from 0 to 100")
 }
 
-fn top_p(text: &str) -> Result<f64, CliError> {
+pub(super) fn top_p(text: &str) -> Result<f64, CliError> {
     number(text, |p| p > 0.0 && p <= 1.0, "above 0, up to 1")
 }
 
@@ -143,7 +147,7 @@ fn additive_penalty(text: &str) -> Result<f64, CliError> {
     number(text, |x| x.abs() <= 100.0, "from -100 to 100")
 }
 
-fn at_least_one(text: &str) -> Result<usize, CliError> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, CliError> {
     text.parse()
         .ok()
         .filter(|n| *n >= 1)

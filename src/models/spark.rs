@@ -192,11 +192,17 @@ mod tests {
 
     #[test]
     fn ids_of_tokens_have_their_ranges() {
-        assert_eq!((semantic(155_761), semantic(163_952)), (Some(0), Some(8191)));
+        assert_eq!(
+            (semantic(155_761), semantic(163_952)),
+            (Some(0), Some(8191))
+        );
         assert_eq!((semantic(155_760), semantic(163_953)), (None, None));
         assert_eq!((global(151_665), global(155_760)), (Some(0), Some(4095)));
         assert_eq!((global(151_664), global(155_761)), (None, None));
-        assert_eq!(before_semantic(&[1, START_SEMANTIC, 7]), Some([1, START_SEMANTIC].as_slice()));
+        assert_eq!(
+            before_semantic(&[1, START_SEMANTIC, 7]),
+            Some([1, START_SEMANTIC].as_slice())
+        );
         assert_eq!(before_semantic(&[1, 2]), None);
     }
 }

@@ -107,7 +107,10 @@ mod tests {
         assert_eq!(whole, spoken(63));
         assert_eq!((whole[0], whole[300], whole[899]), (0.5, 0.5, 0.5));
         assert_eq!(whole[400..500], [0.0; 100]);
-        let most = whole.windows(2).map(|w| (w[0] - w[1]).abs()).fold(0.0, f32::max);
+        let most = whole
+            .windows(2)
+            .map(|w| (w[0] - w[1]).abs())
+            .fold(0.0, f32::max);
         assert!(most < 0.5 / 80.0, "{most}");
     }
 }

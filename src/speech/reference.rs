@@ -46,7 +46,13 @@ impl Config {
             Ok(text) => text,
             // Its values have never changed.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => "{}".into(),
-            Err(e) => return Err(WeightsError::Io { file: file.into(), source: e }.into()),
+            Err(e) => {
+                return Err(WeightsError::Io {
+                    file: file.into(),
+                    source: e,
+                }
+                .into())
+            }
         };
         let wrong = |reason: String| ModelError::Config {
             file: file.display().to_string(),
@@ -58,7 +64,10 @@ impl Config {
             && (0.1..=600.0).contains(&config.ref_segment_duration);
         match sound {
             true => Ok(config),
-            false => Err(wrong("sample_rate, latent_hop_length or ref_segment_duration is out of range".into()).into()),
+            false => Err(wrong(
+                "sample_rate, latent_hop_length or ref_segment_duration is out of range".into(),
+            )
+            .into()),
         }
     }
 }

@@ -7,9 +7,7 @@ use serde::Serialize;
 use super::check::{most_tokens, repeats, silent, Problem};
 use super::stream::Stream;
 use super::{SpeechError, VoiceTokens};
-use crate::generate::{
-    Engine, FinishReason, GenerateOptions, Output, SamplingSettings, Step,
-};
+use crate::generate::{Engine, FinishReason, GenerateOptions, Output, SamplingSettings, Step};
 use crate::models::bicodec::Decoder;
 use crate::models::spark::{self, Style, ENDS, GLOBALS};
 use crate::text::sentences::estimated_seconds;
@@ -347,7 +345,10 @@ impl Line {
                 }
             };
             self.decode_seconds += started.elapsed().as_secs_f64();
-            if problem.is_none() && !stopped && self.handed == 0 && silent(&rest, decoder.sample_rate())
+            if problem.is_none()
+                && !stopped
+                && self.handed == 0
+                && silent(&rest, decoder.sample_rate())
             {
                 problem = Some(Problem::Silence);
             }
@@ -371,7 +372,8 @@ fn keep_voice(manner: &mut Manner, answer: &[u32]) {
     if chosen.is_some() {
         return;
     }
-    if let Some(before) = spark::before_semantic(answer).filter(|b| b.len() <= 2 * BEFORE_SEMANTIC) {
+    if let Some(before) = spark::before_semantic(answer).filter(|b| b.len() <= 2 * BEFORE_SEMANTIC)
+    {
         let globals = before.iter().filter_map(|&id| spark::global(id)).count();
         if globals == GLOBALS {
             *chosen = Some(before.to_vec());

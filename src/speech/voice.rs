@@ -34,7 +34,10 @@ impl VoiceTokens {
     /// The words of the recording with its tokens, where both are known and there is anything to go on from. The
     /// published code takes a text of one letter for none.
     pub fn said(&self) -> Option<(&str, &[u32])> {
-        let text = self.text.as_deref().filter(|t| t.trim().chars().count() >= 2)?;
+        let text = self
+            .text
+            .as_deref()
+            .filter(|t| t.trim().chars().count() >= 2)?;
         let semantic = self.semantic.as_deref().filter(|s| !s.is_empty())?;
         Some((text, semantic))
     }
@@ -51,7 +54,10 @@ impl VoiceTokens {
             )));
         }
         let past = |tokens: &[u32], codes: usize| {
-            tokens.iter().copied().find(|&token| token as usize >= codes)
+            tokens
+                .iter()
+                .copied()
+                .find(|&token| token as usize >= codes)
         };
         if let Some(token) = past(&self.global, global_codes) {
             return Err(WrongVoice(format!(

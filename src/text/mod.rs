@@ -3,6 +3,7 @@
 //! A [`Tokenizer`] comes from a GGUF file's metadata or from a folder's `tokenizer.json`; both end in the same
 //! `tokenizers` pipeline. Decoding is crane's own ([`StreamDecoder`]), so that a reply printed token by token is
 //! the text that decoding it as a whole would give. A [`ChatTemplate`] renders a conversation as transformers does.
+//! [`sentences`] splits a text for speech.
 
 mod detokenize;
 mod gguf;
@@ -10,6 +11,7 @@ mod huggingface;
 mod pipeline;
 mod pre;
 mod sentencepiece;
+pub mod sentences;
 mod special;
 mod template;
 mod tokenizer;

@@ -121,6 +121,11 @@ impl Decoder {
         self.config.speaker_encoder.token_num
     }
 
+    /// Global tokens that there are.
+    pub fn global_codes(&self) -> usize {
+        super::global_codes(&self.config)
+    }
+
     /// Semantic tokens that there are.
     pub fn codes(&self) -> usize {
         self.config.quantizer.codebook_size

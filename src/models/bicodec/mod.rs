@@ -42,6 +42,11 @@ pub fn open(folder: &Path) -> Result<(Checkpoint, BiCodecConfig), ModelError> {
     Ok((checkpoint, config))
 }
 
+/// Global tokens that there are.
+pub fn global_codes(config: &BiCodecConfig) -> usize {
+    config.speaker_encoder.fsq_levels.iter().product()
+}
+
 /// The spectrogram that the speaker encoder reads.
 ///
 /// # Errors

@@ -1,0 +1,307 @@
+//! `crane tts`: text → speech.
+
+mod args;
+mod player;
+mod report;
+mod script;
+mod sink;
+mod source;
+mod studio;
+
+pub use args::TtsArgs;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::speech::{Joiner, Manner, Problem, SayOptions, Speaker, SpeechError, Spoken};
+
+use super::exit::CliError;
+use super::interrupt;
+use super::settings::Settings;
+use super::voices;
+use args::Output;
+use report::Report;
+use script::Script;
+use sink::AudioSink;
+use source::Source;
+use studio::Studio;
+
+/// Silence at the end of a paragraph, in pauses.
+const PARAGRAPH: f64 = 2.5;
+
+/// Speaks what the arguments name.
+pub fn run(args: &TtsArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    args.check(settings)?;
+    let output = args.output(settings)?;
+    if let Some(file) = &args.tokens {
+        return again(args, file, &output, settings, out);
+    }
+    let source = Source::open(args, settings)?;
+    if matches!(source, Source::Nothing) && !args.only_keeps_a_voice() {
+        return Err(source::no_text(settings).into());
+    }
+    let started = Instant::now();
+    let studio = Studio::locate(args, settings)?;
+    let mut manner = studio.manner(args, settings)?;
+    if let (Some(name), Some(voice)) = (&args.save_voice, manner.voice()) {
+        voices::save(name, &voice, &studio.origin(args), settings)?;
+    }
+    if matches!(source, Source::Nothing) {
+        return Ok(());
+    }
+    let mut speaker = studio.load(args, settings)?;
+    let mut session = Session {
+        args,
+        settings,
+        sink: AudioSink::open(&output, out, speaker.decoder().sample_rate(), args.stream)?,
+        joiner: Joiner::new(speaker.decoder().sample_rate()),
+        report: Report::new(args, &studio, started),
+        studio: &studio,
+        polled: interrupt::Deferred::new(),
+    };
+    let said = session.say_all(source, &mut speaker, &mut manner);
+    session.close(said, &manner)
+}
+
+/// A run from the first piece to the closed file.
+struct Session<'a> {
+    args: &'a TtsArgs,
+    settings: &'a Settings,
+    sink: AudioSink<'a>,
+    joiner: Joiner,
+    report: Report,
+    studio: &'a Studio,
+    /// Ctrl-C ends the speech, not the program.
+    polled: interrupt::Deferred,
+}
+
+impl Session<'_> {
+    /// True: all that there was; false: Ctrl-C came first.
+    fn say_all(
+        &mut self,
+        mut source: Source,
+        speaker: &mut Speaker,
+        manner: &mut Manner,
+    ) -> anyhow::Result<bool> {
+        let options = SayOptions {
+            sampling: self.args.sampling(),
+            seed: self.report.seed,
+            max_tokens: self.args.max_tokens,
+            retries: self.args.retries,
+            stream: self.args.stream || self.args.play,
+        };
+        let rate = f64::from(speaker.decoder().sample_rate());
+        let mut pause = 0;
+        let mut index = 0;
+        while let Some(piece) = source.next(self.settings)? {
+            if interrupt::pressed() {
+                return Ok(false);
+            }
+            if index > 0 {
+                let silence = self.joiner.join(pause);
+                self.sink.write(&silence)?;
+            }
+            let paragraph = if piece.paragraph { PARAGRAPH } else { 1.0 };
+            pause = (self.args.pause * paragraph * rate) as usize;
+            let unknown = manner.voice().is_none();
+            let spoken = self.say(&piece.text, index, speaker, manner, &options)?;
+            let interrupted = spoken.interrupted;
+            let fatal = spoken.problem.filter(|p| p.is_fatal());
+            self.note_problem(index, &spoken);
+            self.report.pieces.push(spoken);
+            if interrupted {
+                return Ok(false);
+            }
+            if unknown {
+                match manner.voice() {
+                    Some(voice) => self.keep(&voice)?,
+                    // Without a voice every later piece would have another one.
+                    None => {
+                        let problem = fatal.unwrap_or(Problem::NoVoice);
+                        return Err(CliError::Failed(format!(
+                            "\"{}\" cannot be spoken: {problem}; try another --seed, or --clone a voice",
+                            source::start_of(&piece.text)
+                        ))
+                        .into());
+                    }
+                }
+            }
+            index += 1;
+        }
+        Ok(!interrupt::pressed())
+    }
+
+    fn say(
+        &mut self,
+        text: &str,
+        index: usize,
+        speaker: &mut Speaker,
+        manner: &mut Manner,
+        options: &SayOptions,
+    ) -> anyhow::Result<Spoken> {
+        let (settings, report) = (self.settings, &mut self.report);
+        let (joiner, sink) = (&mut self.joiner, &mut self.sink);
+        let mut on_retry = |problem: Problem, tries: usize| {
+            settings.note(&format!(
+                "piece {} is tried again ({tries} of {}): {problem}",
+                index + 1,
+                options.retries
+            ));
+        };
+        let mut on_samples = |samples: &[f32]| {
+            report.first_audio();
+            sink.write(&joiner.push(samples))
+        };
+        Ok(speaker.say(
+            text,
+            index,
+            manner,
+            options,
+            &interrupt::pressed,
+            &mut on_retry,
+            &mut on_samples,
+        )?)
+    }
+
+    fn note_problem(&self, index: usize, spoken: &Spoken) {
+        let Some(problem) = spoken.problem else {
+            return;
+        };
+        let left_out = match problem.is_fatal() {
+            true => "is left out",
+            false => "is kept as it is",
+        };
+        self.settings.note(&format!(
+            "piece {} (\"{}\") {left_out}: {problem}",
+            index + 1,
+            source::start_of(&spoken.text)
+        ));
+    }
+
+    fn keep(&self, voice: &crate::speech::VoiceTokens) -> anyhow::Result<()> {
+        match &self.args.save_voice {
+            Some(name) => voices::save(name, voice, &self.studio.origin(self.args), self.settings),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what was said, whatever became of the rest.
+    fn close(mut self, said: anyhow::Result<bool>, manner: &Manner) -> anyhow::Result<()> {
+        let interrupted = match &said {
+            Ok(all) => !all,
+            Err(error) => matches!(
+                error.downcast_ref::<SpeechError>(),
+                Some(SpeechError::Interrupted)
+            ),
+        };
+        let rest = self.joiner.finish();
+        let written = match &said {
+            Ok(_) => self.sink.write(&rest).map_err(anyhow::Error::from),
+            Err(_) => Ok(()),
+        };
+        if let Some(file) = &self.args.tokens_out {
+            script::save(file, manner.voice(), &self.report.pieces)?;
+        }
+        if !interrupted {
+            said?;
+        }
+        written?;
+        let silent = self.sink.samples() == 0;
+        if silent && !interrupted {
+            return Err(self.nothing_said());
+        }
+        let (target, samples) = (self.sink.name(), self.sink.samples());
+        if !silent {
+            // A closed pipe is what its reader wanted, and no failure of the rest.
+            self.sink.finish()?;
+        }
+        drop(self.polled);
+        if interrupted {
+            if !silent {
+                self.settings.note(&format!(
+                    "interrupted; {target} holds the {:.2} s that were spoken",
+                    samples as f64 / f64::from(self.report.sample_rate)
+                ));
+            }
+            return Err(CliError::Interrupted.into());
+        }
+        self.report.finish(&target, samples, self.settings);
+        let lost = self.report.left_out();
+        if self.settings.json {
+            writeln!(std::io::stdout(), "{}", self.report.json(&target, samples))?;
+        }
+        if self.args.stats {
+            self.settings.terminal.note(&self.report.stats(samples));
+        }
+        match lost {
+            0 => Ok(()),
+            n => Err(CliError::Failed(format!(
+                "{n} of {} pieces could not be spoken; {target} has the others",
+                self.report.pieces.len()
+            ))
+            .into()),
+        }
+    }
+
+    fn nothing_said(&self) -> anyhow::Error {
+        let why = match self.report.pieces.iter().find_map(|p| p.problem) {
+            Some(problem) => format!("nothing was spoken: {problem}; try another --seed"),
+            None => "the text holds nothing that could be spoken".into(),
+        };
+        match self.report.pieces.is_empty() {
+            true => CliError::Usage(why).into(),
+            false => CliError::Failed(why).into(),
+        }
+    }
+}
+
+/// `--tokens FILE.json`: the codec alone.
+fn again(
+    args: &TtsArgs,
+    file: &Path,
+    output: &Output,
+    settings: &Settings,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let script = Script::read(file, settings)?;
+    let studio = Studio::locate(args, settings)?;
+    let mut decoder = studio.decoder(settings)?;
+    script.check(file, &decoder)?;
+    let voice = decoder.voice(&script.global)?;
+    let mut sink = AudioSink::open(output, out, decoder.sample_rate(), args.stream)?;
+    let mut joiner = Joiner::new(decoder.sample_rate());
+    let polled = interrupt::Deferred::new();
+    let go_on = || !interrupt::pressed();
+    let pause = (args.pause * f64::from(decoder.sample_rate())) as usize;
+    let mut interrupted = false;
+    for (index, piece) in script.pieces.iter().enumerate() {
+        if index > 0 {
+            sink.write(&joiner.join(pause))?;
+        }
+        let all = 0..piece.semantic.len();
+        let Some(samples) = decoder.samples(&voice, &piece.semantic, all, &go_on)? else {
+            interrupted = true;
+            break;
+        };
+        sink.write(&joiner.push(&samples))?;
+    }
+    sink.write(&joiner.finish())?;
+    let (target, samples) = (sink.name(), sink.samples());
+    if samples > 0 {
+        sink.finish()?;
+    }
+    drop(polled);
+    if interrupted {
+        return Err(CliError::Interrupted.into());
+    }
+    if samples == 0 {
+        return Err(CliError::Failed(format!(
+            "{} holds no semantic tokens to speak",
+            file.display()
+        ))
+        .into());
+    }
+    report::say_written(&target, samples, decoder.sample_rate(), settings);
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! From the model's name to what speaks: its parts, the voice, the loaded speaker.
+
+use std::path::PathBuf;
+
+use crate::cli::exit::CliError;
+use crate::cli::session;
+use crate::cli::settings::Settings;
+use crate::cli::{devices, interrupt, voices};
+use crate::generate::Engine;
+use crate::hub::catalogue::Task;
+use crate::models;
+use crate::models::bicodec::{self, BiCodecConfig, Decoder};
+use crate::models::spark::SparkFolder;
+use crate::speech::reference::{listen, Reference};
+use crate::speech::{Manner, Speaker};
+use crate::text::Tokenizer;
+use crate::weights::{Checkpoint, LoadOptions, Loader};
+
+use super::args::TtsArgs;
+
+/// A model of speech on this machine, its headers read.
+pub struct Studio {
+    typed: String,
+    folder: PathBuf,
+    parts: SparkFolder,
+    codec: Checkpoint,
+    config: BiCodecConfig,
+}
+
+impl Studio {
+    /// Finds the model's files, fetching what is missing.
+    pub fn locate(args: &TtsArgs, settings: &Settings) -> anyhow::Result<Self> {
+        refuse_other_tasks(&args.model)?;
+        let located = session::locate(&args.model, settings)?;
+        settings.detail(&format!(
+            "{} is {} ({})",
+            located.typed,
+            located.resolved,
+            located.path.display()
+        ));
+        let parts = SparkFolder::open(&located.path)?;
+        let (codec, config) = bicodec::open(&parts.bicodec)?;
+        Ok(Self {
+            typed: located.typed,
+            folder: located.path,
+            parts,
+            codec,
+            config,
+        })
+    }
+
+    /// As the user typed it.
+    pub fn name(&self) -> &str {
+        &self.typed
+    }
+
+    pub fn sample_rate(&self) -> u32 {
+        self.config.mel_params.sample_rate
+    }
+
+    /// The voice that the arguments ask for; a recording is listened to.
+    pub fn manner(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Manner> {
+        if let Some(name) = &args.voice {
+            let voice = voices::load(name, settings)?;
+            let codes = bicodec::global_codes(&self.config);
+            voice
+                .check(codes, self.config.quantizer.codebook_size)
+                .map_err(|e| CliError::Corrupt(format!("voice '{name}': {e}; remove it with 'crane voices rm {name}' and make it again")))?;
+            return Ok(Manner::Voice(voice));
+        }
+        let Some(wav) = &args.clone else {
+            return Ok(Manner::Style {
+                style: args.style(),
+                chosen: None,
+            });
+        };
+        let words = args.ref_text.clone().filter(|text| !text.trim().is_empty());
+        let kept = args.save_voice.is_some() && self.parts.wav2vec2.is_dir();
+        let reference = Reference {
+            wav,
+            semantic: words.is_some() || kept,
+            text: words,
+        };
+        let polled = interrupt::Deferred::new();
+        let mut note = |text: String| settings.note(&text);
+        let voice = listen(&self.folder, &reference, &mut note, &|| {
+            !interrupt::pressed()
+        })?;
+        drop(polled);
+        match interrupt::pressed() {
+            true => Err(CliError::Interrupted.into()),
+            false => Ok(Manner::Voice(voice)),
+        }
+    }
+
+    /// What a voice is kept with: where it came from.
+    pub fn origin(&self, args: &TtsArgs) -> String {
+        match &args.clone {
+            Some(wav) => format!("{} ({})", wav.display(), self.typed),
+            None => {
+                let style = args.style();
+                format!(
+                    "{}, pitch {}, speed {} ({})",
+                    style.gender, style.pitch, style.speed, self.typed
+                )
+            }
+        }
+    }
+
+    /// The codec's decoder alone.
+    pub fn decoder(&self, settings: &Settings) -> anyhow::Result<Decoder> {
+        let options = LoadOptions {
+            dtype: settings.dtype,
+            ..LoadOptions::default()
+        };
+        let loader = Loader::new(&self.codec, &options)?;
+        Ok(Decoder::load(&loader, &self.config)?)
+    }
+
+    /// Language model and codec.
+    pub fn load(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Speaker> {
+        let picked = devices::pick(settings.device)?;
+        let checkpoint = Checkpoint::open(&self.parts.llm)?;
+        let options = LoadOptions {
+            device: picked.device,
+            dtype: settings.dtype,
+            quant: args.quant.quant.choice(),
+            cache: settings.cache,
+            tensors: false,
+        };
+        let loader = Loader::new(&checkpoint, &options)?;
+        let notes = picked.note.into_iter().chain(loader.notes());
+        let (model, tokenizer, decoder) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
+            let model = models::load(&loader, args.ctx_size);
+            let decoder = self.decoder(settings);
+            (model, tokenizer.join(), decoder)
+        });
+        let model = model?;
+        let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let decoder = decoder?;
+        for note in notes {
+            settings.note(&note);
+        }
+        Ok(Speaker::new(Engine::new(model, tokenizer), decoder))
+    }
+}
+
+/// A model that does not speak is refused before it is fetched.
+fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
+    match session::row(model)? {
+        Some(row) if row.task != Task::Speech => Err(CliError::Usage(format!(
+            "'{model}' is a {} model and does not speak; 'crane list --catalogue' names those that do",
+            row.task.name()
+        ))
+        .into()),
+        _ => Ok(()),
+    }
+}
