@@ -171,5 +171,6 @@ def resampled() -> dict[str, torch.Tensor]:
         wave = np.sin(2 * np.pi * (200 * t + 20000 * t**2)) * 0.5 + np.sin(2 * np.pi * 3000 * t) * 0.2
         wave = np.round(wave * 32767) / 32768
         tensors[f"resample.{rate}.input"] = torch.from_numpy(wave.astype(np.float32))
-        tensors[f"resample.{rate}.output"] = torch.from_numpy(soxr.resample(wave, rate, 16000, quality="VHQ").astype(np.float32))
+        out = soxr.resample(wave, rate, 16000, quality="VHQ")
+        tensors[f"resample.{rate}.output"] = torch.from_numpy(out.astype(np.float32))
     return tensors

@@ -64,7 +64,8 @@ def spread_llm(name: str, shape: list[int]) -> tuple[float, float]:
     if "embed_tokens" in name:
         return 0.0, 3.0 / shape[1] ** 0.5
     # The residual stream has to forget the embedding, or each token would repeat itself through the tied head.
-    gain = next((g for part, g in (("o_proj", 4.0), ("down_proj", 4.0), ("q_proj", 1.5), ("k_proj", 1.5)) if part in name), 1.0)
+    gains = {"o_proj": 4.0, "down_proj": 4.0, "q_proj": 1.5, "k_proj": 1.5}
+    gain = next((gain for part, gain in gains.items() if part in name), 1.0)
     return 0.0, gain / fan_in(shape) ** 0.5
 
 

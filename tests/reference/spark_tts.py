@@ -140,6 +140,7 @@ def real(folder: pathlib.Path, qwen: pathlib.Path, goldens: bool) -> None:
     files = spark_configs.files(real=True)
     found = spark_recipe.checkpoints(files)
     spark_recipe.write(folder, files, found)
+    write_json(folder / "recipe.json", recipe(files, found))
     spark_tokenizer.complete(spark_tokenizer.qwen(qwen)).save(str(folder / "LLM/tokenizer.json"))
     if goldens:
         write_goldens(folder, *collect(folder, ROOT / "reference.wav", 8192))
