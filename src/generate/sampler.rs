@@ -152,7 +152,7 @@ fn ranked(logits: &[f32], k: usize) -> Vec<Candidate> {
     // The vocabulary is scanned against the k-th best of what was seen so far; few tokens ever pass it.
     let mut kept: Vec<Candidate> = Vec::new();
     let mut threshold = f32::NEG_INFINITY;
-    let limit = k.max(1).saturating_mul(2).max(64);
+    let mut limit = k.max(1).saturating_mul(2).max(64);
     for (id, &logit) in logits.iter().enumerate() {
         if logit < threshold || logit == f32::NEG_INFINITY {
             continue;
@@ -165,6 +165,8 @@ fn ranked(logits: &[f32], k: usize) -> Vec<Candidate> {
             let (_, kth, _) = kept.select_nth_unstable_by(k.max(1) - 1, order);
             threshold = kth.logit;
             kept.retain(|c| c.logit >= threshold);
+            // Equal ones stay, and are not to be looked at again with each that follows.
+            limit = limit.max(2 * kept.len());
         }
     }
     kept.sort_unstable_by(order);
@@ -291,6 +293,11 @@ mod tests {
         assert_eq!(sampler.sample(&mut [0.0, f32::INFINITY]), None);
         assert_eq!(sampler.sample(&mut [f32::NEG_INFINITY; 2]), None);
         assert_eq!(sampler.sample(&mut []), None);
+    }
+
+    #[test]
+    fn equal_logits_are_ranked_once() {
+        assert_eq!(ranked(&[0.5; 200_000], 50).len(), 200_000);
     }
 
     proptest! {

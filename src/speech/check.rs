@@ -14,6 +14,8 @@ pub enum Problem {
     NoVoice,
     /// There is nothing to speak.
     NoSpeech,
+    /// It names semantic tokens that the codec does not have.
+    UnknownTokens,
     /// Far longer than the text can take.
     Runaway,
     /// It was not at its end when `--max-tokens` were there.
@@ -29,6 +31,7 @@ impl fmt::Display for Problem {
         f.write_str(match self {
             Self::NoVoice => "the model named no voice (32 global tokens)",
             Self::NoSpeech => "the model answered without speech tokens",
+            Self::UnknownTokens => "the model answered with tokens that the codec does not have",
             Self::Runaway => "it is far longer than the text can take",
             Self::Cut => "it was not at its end at --max-tokens",
             Self::Loop => "it repeats itself",
@@ -40,7 +43,7 @@ impl fmt::Display for Problem {
 impl Problem {
     /// Whether there is nothing that could be spoken.
     pub fn is_fatal(self) -> bool {
-        matches!(self, Self::NoVoice | Self::NoSpeech)
+        matches!(self, Self::NoVoice | Self::NoSpeech | Self::UnknownTokens)
     }
 }
 

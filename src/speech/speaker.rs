@@ -232,6 +232,7 @@ impl Speaker {
             stream: None,
             handed: 0,
             ran_away: false,
+            unknown: false,
             failed: None,
             decode_seconds: 0.0,
         };
@@ -261,6 +262,8 @@ struct Line {
     stream: Option<Stream>,
     handed: usize,
     ran_away: bool,
+    /// A token was past the codec's.
+    unknown: bool,
     failed: Option<SpeechError>,
     decode_seconds: f64,
 }
@@ -286,7 +289,8 @@ impl Line {
             self.ran_away = true;
             return Ok(false);
         }
-        if !stream || self.globals.len() != GLOBALS {
+        self.unknown |= token as usize >= decoder.codes();
+        if !stream || self.unknown || self.globals.len() != GLOBALS {
             return Ok(true);
         }
         let started = Instant::now();
@@ -311,10 +315,18 @@ impl Line {
         decoder: &mut Decoder,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Attempt, SpeechError> {
-        let mut problem = if self.globals.len() != GLOBALS {
+        let has_voice = self.globals.len() == GLOBALS
+            && self
+                .globals
+                .iter()
+                .all(|&g| (g as usize) < decoder.global_codes());
+        let can_speak = has_voice && !self.semantic.is_empty() && !self.unknown;
+        let mut problem = if !has_voice {
             Some(Problem::NoVoice)
         } else if self.semantic.is_empty() {
             Some(Problem::NoSpeech)
+        } else if self.unknown {
+            Some(Problem::UnknownTokens)
         } else if self.ran_away {
             Some(Problem::Runaway)
         } else if output.finish_reason == FinishReason::Length && output.tokens.len() >= limit {
@@ -325,12 +337,12 @@ impl Line {
             None
         };
         let stopped = output.finish_reason == FinishReason::Interrupted && !self.ran_away;
-        if stopped {
+        if stopped && can_speak {
             // Nothing is wrong with what was not finished.
             problem = None;
         }
         let mut rest = Vec::new();
-        if self.globals.len() == GLOBALS && !self.semantic.is_empty() {
+        if can_speak {
             let started = Instant::now();
             rest = match &mut self.stream {
                 Some(stream) => stream.finish(decoder)?,
