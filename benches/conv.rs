@@ -37,24 +37,53 @@ fn noise(len: usize) -> Vec<f32> {
     let mut state = 1u64;
     (0..len)
         .map(|_| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         })
         .collect()
 }
 
-fn row(name: &str, filters: &[String], unit: Unit, [rows, channels, size, spacing, len]: [usize; 5], up: bool) {
+fn row(
+    name: &str,
+    filters: &[String],
+    unit: Unit,
+    [rows, channels, size, spacing, len]: [usize; 5],
+    up: bool,
+) {
     let name = format!("{name} {unit:?}").to_lowercase();
     if !filters.iter().all(|f| name.contains(f.as_str())) {
         return;
     }
     let simd = Simd::detect();
     let weights = noise(rows * channels * size);
-    let kernel = Kernel { weights: &weights, scales: None, rows, channels, size };
+    let kernel = Kernel {
+        weights: &weights,
+        scales: None,
+        rows,
+        channels,
+        size,
+    };
     let (bias, arena) = (vec![0.1; rows], Arena::default());
     let filter = match up {
-        false => Filter::conv(simd, unit, &kernel, bias, [1, spacing, spacing * (size / 2)], &arena),
-        true => Filter::transposed(simd, unit, &kernel, bias, spacing, (size - spacing) / 2, &arena),
+        false => Filter::conv(
+            simd,
+            unit,
+            &kernel,
+            bias,
+            [1, spacing, spacing * (size / 2)],
+            &arena,
+        ),
+        true => Filter::transposed(
+            simd,
+            unit,
+            &kernel,
+            bias,
+            spacing,
+            (size - spacing) / 2,
+            &arena,
+        ),
     };
     let filter = filter.expect("memory");
     let (mut x, mut out) = (Signal::default(), Signal::default());
@@ -85,21 +114,53 @@ fn row(name: &str, filters: &[String], unit: Unit, [rows, channels, size, spacin
 
 fn main() {
     pool::set_threads(1);
-    let filters: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let filters: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with("--"))
+        .collect();
     let units = match Simd::detect() {
         Simd::Avx512Bf16 => vec![Unit::F32, Unit::Pairs],
         _ => vec![Unit::F32],
     };
     for unit in units {
-        row("first 1024-1536", &filters, unit, [1536, 1024, 7, 1, 25], false);
-        for (channels, rate, size, len) in [(1536, 8, 16, 25), (768, 5, 11, 200), (384, 4, 8, 1000), (192, 2, 4, 4000)] {
-            row(&format!("up {channels}"), &filters, unit, [channels / 2, channels, size, rate, len], true);
+        row(
+            "first 1024-1536",
+            &filters,
+            unit,
+            [1536, 1024, 7, 1, 25],
+            false,
+        );
+        for (channels, rate, size, len) in [
+            (1536, 8, 16, 25),
+            (768, 5, 11, 200),
+            (384, 4, 8, 1000),
+            (192, 2, 4, 4000),
+        ] {
+            row(
+                &format!("up {channels}"),
+                &filters,
+                unit,
+                [channels / 2, channels, size, rate, len],
+                true,
+            );
         }
         for (channels, len) in [(768, 200), (384, 1000), (192, 4000), (96, 8000)] {
             for dilation in [1, 3, 9] {
-                row(&format!("wide {channels} x{dilation}"), &filters, unit, [channels, channels, 7, dilation, len], false);
+                row(
+                    &format!("wide {channels} x{dilation}"),
+                    &filters,
+                    unit,
+                    [channels, channels, 7, dilation, len],
+                    false,
+                );
             }
-            row(&format!("point {channels}"), &filters, unit, [channels, channels, 1, 1, len], false);
+            row(
+                &format!("point {channels}"),
+                &filters,
+                unit,
+                [channels, channels, 1, 1, len],
+                false,
+            );
         }
     }
 }

@@ -112,6 +112,7 @@ impl Resolved {
             stop: self.stop.clone(),
             eos_ids: self.eos_ids.clone(),
             logprobs,
+            vocabulary: None,
         }
     }
 }

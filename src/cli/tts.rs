@@ -266,7 +266,7 @@ fn again(
 ) -> anyhow::Result<()> {
     let script = Script::read(file, settings)?;
     let studio = Studio::locate(args, settings)?;
-    let mut decoder = studio.decoder(settings)?;
+    let mut decoder = studio.decoder(args, settings)?;
     script.check(file, &decoder)?;
     let voice = decoder.voice(&script.global)?;
     let mut sink = AudioSink::open(output, out, decoder.sample_rate(), args.stream)?;

@@ -60,6 +60,7 @@ impl Engine {
     ) -> Result<Output, GenerateError> {
         let started = Instant::now();
         self.check_prompt(prompt)?;
+        self.model.restrict(options.vocabulary.clone());
         // The last token is always computed: its logits are needed.
         let shared = shared_prefix(&self.cached, prompt).min(prompt.len() - 1);
         let mut timings = Timings {

@@ -10,6 +10,8 @@ pub use logprobs::log_softmax;
 pub use sampler::Sampler;
 pub use stop::StopMatcher;
 
+use std::ops::Range;
+
 use crate::models::ModelError;
 use crate::text::TextError;
 
@@ -79,6 +81,8 @@ pub struct GenerateOptions {
     pub eos_ids: Vec<u32>,
     /// For each output token, the K best.
     pub logprobs: Option<usize>,
+    /// The only tokens that may come; None: all.
+    pub vocabulary: Option<Range<u32>>,
 }
 
 /// Why the output ended.

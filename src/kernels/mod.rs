@@ -26,7 +26,7 @@ pub use float::{FloatMatrix, FloatTiles, Floats, Unit};
 pub use matrix::{FloatData, FloatType, Matrix, SharedBytes};
 pub use memory::{Arena, Bytes};
 pub use norm::{layer_norm, rms_norm, rms_norm_in_place};
-pub use product::{multiply, swiglu, Inputs, Product, Weights};
+pub use product::{multiply, multiply_rows, swiglu, Inputs, Product, Weights};
 pub use quant::PackedMatrix;
 pub use rope::{rotate, Angles};
 pub use simd::Simd;

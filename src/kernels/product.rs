@@ -145,6 +145,35 @@ pub fn multiply<const N: usize>(
     });
 }
 
+/// Rows `first .. first + out.len()` of `x · Wᵀ + b` for one token `x`, `[width]`; `first` is a multiple of 16.
+///
+/// # Panics
+/// Shapes that do not fit each other.
+pub fn multiply_rows(
+    simd: Simd,
+    x: &[f32],
+    weights: Weights,
+    first: usize,
+    out: &mut [f32],
+    inputs: &mut Inputs,
+) {
+    let matrix = weights.matrix;
+    assert!(x.len() == matrix.width() && first + out.len() <= matrix.rows());
+    inputs.prepare(simd, x, x.len(), std::iter::once(matrix));
+    let inputs = &*inputs;
+    let (rows, step) = (out.len(), rows_a_task(matrix));
+    let parts = Parts::new(out);
+    pool::run(rows.div_ceil(step), |task| {
+        let start = task * step;
+        let n = step.min(rows - start);
+        let at = first + start;
+        // SAFETY: each task has its own rows.
+        let out = unsafe { parts.part(start, n) };
+        inputs.dot(matrix, x, at, out);
+        add_to(out, weights.bias.map(|bias| &bias[at..at + n]));
+    });
+}
+
 /// A product while it is computed.
 struct Job<'a> {
     matrix: &'a Matrix,

@@ -2,7 +2,9 @@
 //! Qwen3, float or quantised, from safetensors or GGUF. The equations are those of transformers'
 //! `LlamaForCausalLM`, `Qwen2ForCausalLM` and `Qwen3ForCausalLM`.
 
-use candle_core::{DType, Tensor};
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor};
 
 use super::{Config, LanguageModel, ModelError};
 use crate::kernels::Simd;
@@ -28,6 +30,8 @@ pub struct Llama {
     cached: usize,
     context: usize,
     vocab_size: usize,
+    /// The tokens whose logits are wanted, where not all are.
+    vocabulary: Option<Range<usize>>,
     work: Workspace,
 }
 
@@ -85,6 +89,7 @@ impl Llama {
             cached: 0,
             context,
             vocab_size: config.vocab_size,
+            vocabulary: None,
             work: Workspace::new(Simd::detect()),
         })
     }
@@ -115,6 +120,20 @@ impl Llama {
         self.lm_head.forward(&x, &mut self.work)?.into_tensor()
     }
 
+    /// Logits of the one token `x`, `[1, hidden]`: `[vocab]`, −∞ where they are not wanted.
+    fn last_logits(&mut self, x: &Rows) -> candle_core::Result<Tensor> {
+        let Some(wanted) = self.vocabulary.clone() else {
+            return self.logits(x)?.squeeze(0);
+        };
+        let x = self.norm.forward(x, &mut self.work)?;
+        let rows = self
+            .lm_head
+            .forward_rows(&x, wanted.clone(), &mut self.work)?;
+        let mut all = vec![f32::NEG_INFINITY; self.vocab_size];
+        all[wanted].copy_from_slice(&rows);
+        Tensor::from_vec(all, self.vocab_size, &Device::Cpu)
+    }
+
     fn check_room(&self, tokens: usize) -> Result<(), ModelError> {
         let needed = self.cached + tokens;
         if tokens == 0 || needed > self.context {
@@ -142,7 +161,7 @@ impl LanguageModel for Llama {
             }
         }
         match last {
-            Some(x) => Ok(Some(self.logits(&x)?.squeeze(0)?)),
+            Some(x) => Ok(Some(self.last_logits(&x)?)),
             None => Ok(None),
         }
     }
@@ -171,6 +190,13 @@ impl LanguageModel for Llama {
 
     fn context(&self) -> usize {
         self.context
+    }
+
+    fn restrict(&mut self, vocabulary: Option<Range<u32>>) {
+        let size = self.vocab_size;
+        self.vocabulary = vocabulary
+            .map(|ids| (ids.start as usize).min(size)..(ids.end as usize).min(size))
+            .filter(|ids| !ids.is_empty());
     }
 
     fn vocab_size(&self) -> usize {

@@ -7,6 +7,8 @@ mod rope_config;
 pub mod spark;
 pub mod wav2vec2;
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 pub use config::Config;
@@ -74,6 +76,9 @@ pub trait LanguageModel: Send {
     fn truncate(&mut self, len: usize);
     /// The most tokens the cache may hold (`--ctx-size`, bounded by the model's own context length).
     fn context(&self) -> usize;
+    /// From now on [`LanguageModel::forward`] gives −∞ for the tokens that are not in `vocabulary`, and need not compute
+    /// them; None: all are computed.
+    fn restrict(&mut self, vocabulary: Option<Range<u32>>);
     /// Rows of the output head.
     fn vocab_size(&self) -> usize;
 }

@@ -33,8 +33,8 @@ const END_OF_TEXT: u32 = 151_643;
 
 /// Ids that end an answer.
 pub const ENDS: [u32; 3] = [IM_END, END_SEMANTIC, END_OF_TEXT];
-/// Ids that an answer is made of: everything else is text.
-pub const ANSWER: std::ops::Range<u32> = FIRST_GLOBAL..END_SEMANTIC + 1;
+/// Ids that an answer is made of, its end among them: everything before is text.
+pub const ANSWER: std::ops::Range<u32> = END_OF_TEXT..END_SEMANTIC + 1;
 
 /// Whose voice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

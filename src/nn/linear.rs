@@ -1,5 +1,6 @@
 //! A linear layer whose weight is float or quantised.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::quantized::QMatMul;
@@ -9,6 +10,9 @@ use super::rows::sized;
 use super::{Rows, Workspace};
 use crate::kernels::{self, Matrix, Product, Weights};
 use crate::weights::{Loader, Weight, WeightsError};
+
+/// Rows that a packed matrix holds together.
+const ROW_GROUP: usize = 16;
 
 /// `y = x · Wᵀ + b` with `W` of shape `[out, in]`.
 pub struct Linear {
@@ -86,6 +90,30 @@ impl Linear {
                     x: out,
                     width: rows,
                 })
+            }
+        }
+    }
+
+    /// The outputs in `rows` for one token, `[1, inputs]`, as numbers in this machine's memory.
+    pub fn forward_rows(
+        &self,
+        x: &Rows,
+        rows: Range<usize>,
+        work: &mut Workspace,
+    ) -> Result<Vec<f32>> {
+        match x {
+            Rows::Host { x, .. } => {
+                // Kernels begin at whole groups of rows.
+                let first = rows.start / ROW_GROUP * ROW_GROUP;
+                let mut out = vec![0f32; rows.end - first];
+                let weights = self.host()?;
+                kernels::multiply_rows(work.simd, x, weights, first, &mut out, &mut work.inputs);
+                out.drain(..rows.start - first);
+                Ok(out)
+            }
+            Rows::Tensor(x) => {
+                let all = self.product(x)?;
+                numbers(&all.narrow(1, rows.start, rows.len())?.squeeze(0)?)
             }
         }
     }

@@ -218,6 +218,9 @@ impl Speaker {
             stop: Vec::new(),
             eos_ids: ENDS.to_vec(),
             logprobs: None,
+            // What is drawn is drawn from what an answer is made of: the rest of the vocabulary need not be computed.
+            // The likeliest token is the model's own, whatever it is.
+            vocabulary: (options.sampling.temperature > 0.0).then_some(spark::ANSWER),
         };
         let mut line = Line {
             globals: match manner {

@@ -97,6 +97,7 @@ fn greedy(engine: &mut Engine, prompt: &[u32], steps: usize, penalty: f64, eos: 
         stop: Vec::new(),
         eos_ids: eos.to_vec(),
         logprobs: Some(5),
+        vocabulary: None,
     };
     engine
         .generate(prompt, &options, &|| false, &mut |_| true)
@@ -127,6 +128,28 @@ fn logits_equal_transformers() {
                 &floats(&prompt["logits"]),
                 &format!("{what}, cached"),
             );
+
+            // A part of the vocabulary is that part of all.
+            let part = last.len() as u32 / 3..last.len() as u32 - 1;
+            let whole = last.len();
+            model.truncate(tokens.len() - 1);
+            model.restrict(Some(part.clone()));
+            let some: Vec<f32> = model
+                .forward(&tokens[tokens.len() - 1..])
+                .unwrap()
+                .to_vec1()
+                .unwrap();
+            model.restrict(None);
+            assert_eq!(some.len(), whole);
+            for (id, (some, all)) in (0u32..).zip(some.iter().zip(&last)) {
+                match part.contains(&id) {
+                    true => assert!(
+                        (some - all).abs() <= 1e-5 * (1.0 + all.abs()),
+                        "{what} {id}"
+                    ),
+                    false => assert_eq!(*some, f32::NEG_INFINITY, "{what} {id}"),
+                }
+            }
 
             if let Some(expected) = prompt["logits_all"].as_array() {
                 model.truncate(0);

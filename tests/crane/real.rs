@@ -89,6 +89,7 @@ fn greedy_text_is_llama_cpp_s_up_to_the_first_close_call() {
                 stop: Vec::new(),
                 eos_ids: Vec::new(),
                 logprobs: Some(0),
+                vocabulary: None,
             };
             let mine = engine
                 .generate(&tokens, &options, &|| false, &mut |_| true)

@@ -14,7 +14,7 @@ use crate::models::spark::SparkFolder;
 use crate::speech::reference::{listen, Reference};
 use crate::speech::{Manner, Speaker};
 use crate::text::Tokenizer;
-use crate::weights::{Checkpoint, LoadOptions, Loader};
+use crate::weights::{Checkpoint, DTypeChoice, LoadOptions, Loader};
 
 use super::args::TtsArgs;
 
@@ -108,9 +108,17 @@ impl Studio {
     }
 
     /// The codec's decoder alone.
-    pub fn decoder(&self, settings: &Settings) -> anyhow::Result<Decoder> {
+    ///
+    /// Where the language model is quantised and nothing else is asked for, it computes with bf16, if the CPU has
+    /// products of them: what that changes (41 dB below the speech) is less than what quantising does.
+    pub fn decoder(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Decoder> {
+        let quantised = args.quant.quant.choice().is_some();
+        let dtype = match settings.dtype {
+            DTypeChoice::Auto if quantised => DTypeChoice::BF16,
+            other => other,
+        };
         let options = LoadOptions {
-            dtype: settings.dtype,
+            dtype,
             ..LoadOptions::default()
         };
         let loader = Loader::new(&self.codec, &options)?;
@@ -133,7 +141,7 @@ impl Studio {
         let (model, tokenizer, decoder) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
             let model = models::load(&loader, args.ctx_size);
-            let decoder = self.decoder(settings);
+            let decoder = self.decoder(args, settings);
             (model, tokenizer.join(), decoder)
         });
         let model = model?;

@@ -82,6 +82,14 @@ proptest! {
             let sums = sums.iter().zip(&before).map(|(y, b)| y + f64::from(*b));
             close(&added, sums, "added");
 
+            // Some rows with the last token alone.
+            let from = rows / 2 / 16 * 16;
+            let mut some = vec![f32::NAN; rows - from];
+            let last = &x[x.len() - width..];
+            let weights = Weights { matrix: &first, bias: Some(&bias) };
+            multiply_rows(simd, last, weights, from, &mut some, &mut inputs);
+            close(&some, plain(last, &w, &bias, width).into_iter().skip(from), "some rows");
+
             let (up, u) = matrix(simd, seed ^ 5, rows, width);
             let mut gated = vec![f32::NAN; tokens * rows];
             let gate = Weights { matrix: &first, bias: Some(&bias) };

@@ -13,7 +13,7 @@ use crate::nn::conv::{self, pointwise, weight_norm_conv, ConvShape};
 use crate::weights::{Loader, WeightsError};
 
 /// Frames that are computed in one go, besides their context: bounds the memory, not the result.
-const FRAMES: usize = 256;
+const FRAMES: usize = 400;
 
 /// The half of BiCodec that speaks.
 pub struct Decoder {
