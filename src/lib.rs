@@ -4,9 +4,10 @@
 //!
 //! what the user typed ([`cli`]) → which files that names ([`hub`]) → tensors ([`weights`])
 //! → a tokenizer and a chat template ([`text`]) → a model ([`models`], built of [`nn`], which
-//! runs on [`kernels`]) → a stream of tokens ([`generate`]), or measurements of it ([`bench`]).
+//! runs on [`kernels`]) → a stream of tokens ([`generate`]), speech ([`speech`], with [`audio`] at
+//! its ends), or measurements of it ([`bench`]).
 //!
-//! Arrows run one way: `cli → generate, bench → models → nn → kernels` and `cli → hub → weights`.
+//! Arrows run one way: `cli → generate, speech, bench → models → nn → kernels` and `cli → hub → weights`.
 //! Nothing below `cli` prints, reads the environment or exits.
 
 pub mod audio;

@@ -10,6 +10,7 @@ use crate::hub::{self, human_bytes, Plan, PullOptions};
 
 use super::interrupt;
 use super::progress::{Mode, Reporter};
+use super::session;
 use super::settings::Settings;
 
 /// What `crane pull` takes.
@@ -66,6 +67,9 @@ pub fn run(args: PullArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         verify: !args.no_verify,
     };
     for name in &args.models {
+        if let Some(note) = session::row(name)?.and_then(session::licence_note) {
+            settings.note(&note);
+        }
         let reporter = Reporter::new(args.progress, settings);
         if args.dry_run {
             let plan = hub::plan(name, &options, &hub_settings, &reporter)?;

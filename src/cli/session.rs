@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::generate::Engine;
 use crate::hub::catalogue::{self, Row, Task};
-use crate::hub::{self, HubError, Located, Reference};
+use crate::hub::{self, store, HubError, Located, Reference};
+use crate::models::spark::SparkFolder;
 use crate::models::{self, ModelError};
 use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
@@ -59,6 +60,13 @@ impl Session {
             located.path.display(),
             picked.name
         ));
+        if SparkFolder::open(&located.path).is_ok() {
+            return Err(CliError::Failed(format!(
+                "{} is a speech model; 'crane tts -m {} TEXT' speaks with it",
+                located.typed, located.typed
+            ))
+            .into());
+        }
         let started = Instant::now();
         let checkpoint = Checkpoint::open(&located.path)?;
         let options = LoadOptions {
@@ -145,6 +153,10 @@ pub fn row(model: &str) -> Result<Option<&'static Row>, HubError> {
 /// A model that crane has no code for yet is refused before gigabytes of it are fetched.
 pub(super) fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
     match row(model)? {
+        Some(row) if row.task == Task::Speech => Err(CliError::Failed(format!(
+            "'{model}' is a speech model; 'crane tts -m {model} TEXT' speaks with it"
+        ))
+        .into()),
         Some(row) if row.task != Task::Text => Err(ModelError::TaskNotBuilt {
             model: model.to_string(),
             task: row.task.name(),
@@ -154,8 +166,25 @@ pub(super) fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
     }
 }
 
+/// What has to be known of a model's licence before it is used; None for licences that leave all uses open.
+pub fn licence_note(row: &Row) -> Option<String> {
+    row.licence.contains("-NC").then(|| {
+        format!(
+            "the weights of {} are licensed {}: not for commercial use",
+            row.alias, row.licence
+        )
+    })
+}
+
 /// Finds the model's files, fetching what is missing.
 pub fn locate(model: &str, settings: &Settings) -> anyhow::Result<Located> {
+    // Said when it comes, not each time.
+    let note = row(model)?
+        .filter(|row| !store::is_cached(row.alias, &settings.hub))
+        .and_then(licence_note);
+    if let Some(note) = note.filter(|_| !settings.hub.offline) {
+        settings.note(&note);
+    }
     let polled = interrupt::Deferred::new();
     let progress = Reporter::new(Mode::Auto, settings);
     let located = hub::locate(model, &settings.hub, &progress)?;

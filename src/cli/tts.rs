@@ -50,12 +50,13 @@ pub fn run(args: &TtsArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     if matches!(source, Source::Nothing) {
         return Ok(());
     }
+    let sink = AudioSink::open(&output, out, studio.sample_rate(), args.stream)?;
     let mut speaker = studio.load(args, settings)?;
     let mut session = Session {
         args,
         settings,
-        sink: AudioSink::open(&output, out, speaker.decoder().sample_rate(), args.stream)?,
-        joiner: Joiner::new(speaker.decoder().sample_rate()),
+        sink,
+        joiner: Joiner::new(studio.sample_rate()),
         report: Report::new(args, &studio, started),
         studio: &studio,
         polled: interrupt::Deferred::new(),
@@ -266,10 +267,10 @@ fn again(
 ) -> anyhow::Result<()> {
     let script = Script::read(file, settings)?;
     let studio = Studio::locate(args, settings)?;
+    let mut sink = AudioSink::open(output, out, studio.sample_rate(), args.stream)?;
     let mut decoder = studio.decoder(args, settings)?;
     script.check(file, &decoder)?;
     let voice = decoder.voice(&script.global)?;
-    let mut sink = AudioSink::open(output, out, decoder.sample_rate(), args.stream)?;
     let mut joiner = Joiner::new(decoder.sample_rate());
     let polled = interrupt::Deferred::new();
     let go_on = || !interrupt::pressed();

@@ -5,8 +5,9 @@ use std::io::Write;
 
 use serde_json::{json, Value};
 
-use crate::hub::catalogue::Row;
+use crate::hub::catalogue::{Row, Task};
 use crate::hub::{human_bytes, Located};
+use crate::models::spark::SparkFolder;
 use crate::weights::Checkpoint;
 
 use super::facts::{readme_license, Facts};
@@ -46,7 +47,11 @@ pub(super) fn show(
 ) -> anyhow::Result<()> {
     let bytes: u64 = located.files.iter().map(|f| f.bytes).sum();
     let license = readme_license(&located.path).or(row.map(|r| r.licence.to_string()));
-    let task = row.map(|r| r.task.name());
+    let speaks = SparkFolder::open(&located.path).is_ok();
+    let task = match speaks {
+        true => Some(Task::Speech.name()),
+        false => row.map(|r| r.task.name()),
+    };
     let opened: Vec<_> = parts
         .iter()
         .map(|(name, bytes)| (name, bytes, Checkpoint::open(&located.path.join(name)).ok()))
@@ -78,6 +83,7 @@ pub(super) fn show(
     }
     let unknown = || "not stated".to_string();
     let task = match task {
+        Some(task) if speaks => format!("{task}; 'crane tts -m {}' speaks with it", located.typed),
         Some(task) => format!("{task}; this version of crane cannot run it"),
         None => "this version of crane cannot run it".into(),
     };

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 
-use crate::audio::{to_i16, wav_header};
+use crate::audio::{to_i16, wav_header, WAV_HEADER_BYTES};
 use crate::cli::output::{Sink, WholeFile};
 
 use super::args::{AudioFormat, Output};
@@ -24,8 +24,11 @@ enum Target<'a> {
         writer: WavWriter<Shared>,
         file: Shared,
     },
-    /// Samples without a header, or after one whose sizes are unknown.
-    Bytes(Sink<'a>),
+    /// Samples without a header, or after one whose sizes are unknown; it is written with the first of them.
+    Bytes {
+        sink: Sink<'a>,
+        header: Option<[u8; WAV_HEADER_BYTES]>,
+    },
     /// A WAV for a reader that cannot go back: its header waits for its length.
     Held {
         sink: Sink<'a>,
@@ -86,7 +89,7 @@ impl<'a> AudioSink<'a> {
             ),
         };
         let target = match (sink, format) {
-            (sink, AudioFormat::Raw) => Target::Bytes(sink),
+            (sink, AudioFormat::Raw) => Target::Bytes { sink, header: None },
             (Sink::File(file), AudioFormat::Wav) => {
                 let spec = WavSpec {
                     channels: 1,
@@ -98,10 +101,10 @@ impl<'a> AudioSink<'a> {
                 let writer = WavWriter::new(file.clone(), spec).map_err(audio_error)?;
                 Target::Wav { writer, file }
             }
-            (mut sink, AudioFormat::Wav) if stream => {
-                sink.write_all(&wav_header(rate, None))?;
-                Target::Bytes(sink)
-            }
+            (sink, AudioFormat::Wav) if stream => Target::Bytes {
+                sink,
+                header: Some(wav_header(rate, None)),
+            },
             (sink, AudioFormat::Wav) => Target::Held {
                 sink,
                 rate,
@@ -126,6 +129,9 @@ impl<'a> AudioSink<'a> {
     }
 
     pub fn write(&mut self, samples: &[f32]) -> io::Result<()> {
+        if samples.is_empty() {
+            return Ok(());
+        }
         self.samples += samples.len();
         let numbers = samples.iter().map(|&x| to_i16(x));
         let bytes = || -> Vec<u8> {
@@ -141,7 +147,10 @@ impl<'a> AudioSink<'a> {
                 }
                 Ok(())
             }
-            Target::Bytes(sink) => {
+            Target::Bytes { sink, header } => {
+                if let Some(header) = header.take() {
+                    sink.write_all(&header)?;
+                }
                 sink.write_all(&bytes())?;
                 match sink.is_file() {
                     true => Ok(()),
@@ -166,7 +175,7 @@ impl<'a> AudioSink<'a> {
                     Err(_) => Err(io::Error::other("the file is still being written").into()),
                 }
             }
-            Target::Bytes(sink) => sink.finish(),
+            Target::Bytes { sink, .. } => sink.finish(),
             Target::Held {
                 mut sink,
                 rate,
