@@ -10,11 +10,11 @@ mod studio;
 
 pub use args::TtsArgs;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use crate::speech::{Joiner, Manner, Problem, SayOptions, Speaker, SpeechError, Spoken};
+use crate::speech::{Joiner, Listener, Manner, Problem, SayOptions, Speaker, SpeechError, Spoken};
 
 use super::exit::CliError;
 use super::interrupt;
@@ -141,28 +141,16 @@ impl Session<'_> {
         manner: &mut Manner,
         options: &SayOptions,
     ) -> anyhow::Result<Spoken> {
-        let (settings, report) = (self.settings, &mut self.report);
-        let (joiner, sink) = (&mut self.joiner, &mut self.sink);
-        let mut on_retry = |problem: Problem, tries: usize| {
-            settings.note(&format!(
-                "piece {} is tried again ({tries} of {}): {problem}",
-                index + 1,
-                options.retries
-            ));
+        let mut writer = Writer {
+            joiner: &mut self.joiner,
+            sink: &mut self.sink,
+            report: &mut self.report,
+            settings: self.settings,
+            piece: index + 1,
+            retries: options.retries,
         };
-        let mut on_samples = |samples: &[f32]| {
-            report.first_audio();
-            sink.write(&joiner.push(samples))
-        };
-        Ok(speaker.say(
-            text,
-            index,
-            manner,
-            options,
-            &interrupt::pressed,
-            &mut on_retry,
-            &mut on_samples,
-        )?)
+        let pressed = &interrupt::pressed;
+        Ok(speaker.say(text, index, manner, options, pressed, &mut writer)?)
     }
 
     fn note_problem(&self, index: usize, spoken: &Spoken) {
@@ -254,6 +242,30 @@ impl Session<'_> {
             true => CliError::Usage(why).into(),
             false => CliError::Failed(why).into(),
         }
+    }
+}
+
+/// Joins a piece to what was said and writes it.
+struct Writer<'a, 'b> {
+    joiner: &'a mut Joiner,
+    sink: &'a mut AudioSink<'b>,
+    report: &'a mut Report,
+    settings: &'a Settings,
+    piece: usize,
+    retries: usize,
+}
+
+impl Listener for Writer<'_, '_> {
+    fn samples(&mut self, samples: &[f32]) -> io::Result<()> {
+        self.report.first_audio();
+        self.sink.write(&self.joiner.push(samples))
+    }
+
+    fn again(&mut self, problem: Problem, tries: usize) {
+        self.settings.note(&format!(
+            "piece {} is tried again ({tries} of {}): {problem}",
+            self.piece, self.retries
+        ));
     }
 }
 

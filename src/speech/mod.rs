@@ -1,11 +1,12 @@
 //! Text → speech: a piece of text becomes tokens, is looked at, and becomes samples.
 //!
 //! [`Speaker`] holds the language model and the codec and says one piece after the other, whole or as it is made
-//! ([`stream`]); `check` tells an answer that is no speech; [`reference`] listens to a recording whose voice is to be
+//! ([`stream`], `line`); `check` tells an answer that is no speech; [`reference`] listens to a recording whose voice is to be
 //! spoken with; [`Joiner`] puts the pieces together.
 
 mod check;
 mod joiner;
+mod line;
 pub mod reference;
 mod speaker;
 pub mod stream;
@@ -13,7 +14,7 @@ mod voice;
 
 pub use check::Problem;
 pub use joiner::Joiner;
-pub use speaker::{Manner, SayOptions, Speaker, Spoken};
+pub use speaker::{Listener, Manner, SayOptions, Speaker, Spoken};
 pub use voice::{VoiceTokens, WrongVoice};
 
 use crate::audio::AudioError;

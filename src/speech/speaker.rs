@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::check::{most_tokens, repeats, silent, Problem};
-use super::stream::Stream;
+use super::check::{most_tokens, Problem};
+use super::line::{Attempt, Line};
 use super::{SpeechError, VoiceTokens};
-use crate::generate::{Engine, FinishReason, GenerateOptions, Output, SamplingSettings, Step};
+use crate::generate::{Engine, FinishReason, GenerateOptions, SamplingSettings, Step};
 use crate::models::bicodec::Decoder;
 use crate::models::spark::{self, Style, ENDS, GLOBALS};
 use crate::text::sentences::estimated_seconds;
@@ -73,20 +73,16 @@ pub struct Speaker {
     decoder: Decoder,
 }
 
-/// A piece while it is tried.
-struct Attempt {
-    output: Output,
-    semantic: Vec<u32>,
-    problem: Option<Problem>,
-    /// Samples that were handed on.
-    handed: usize,
-    /// What is left to be handed on.
-    rest: Vec<f32>,
-    decode_seconds: f64,
+/// Who hears what is said.
+pub trait Listener {
+    /// Samples, as they become certain.
+    ///
+    /// # Errors
+    /// They cannot be taken; nothing more is said.
+    fn samples(&mut self, samples: &[f32]) -> std::io::Result<()>;
+    /// The answer of the `tries`th try was no speech, and is tried again.
+    fn again(&mut self, problem: Problem, tries: usize);
 }
-
-/// Called with samples as they become certain.
-pub type OnSamples<'a> = &'a mut dyn FnMut(&[f32]) -> std::io::Result<()>;
 
 impl Speaker {
     /// Of an engine with the language model and the codec's decoder.
@@ -126,11 +122,11 @@ impl Speaker {
         })
     }
 
-    /// Says `text`, the `index`th piece, and hands its samples to `on_samples`. An answer that is no speech is tried again
-    /// with another seed; `on_retry` is told why. The last try counts, as far as it can be spoken.
+    /// Says `text`, the `index`th piece, to `listener`. An answer that is no speech is tried again with another seed. The
+    /// last try counts, as far as it can be spoken.
     ///
     /// # Errors
-    /// What the model or the receiver of the samples cannot do.
+    /// What the model or the listener cannot do.
     pub fn say(
         &mut self,
         text: &str,
@@ -138,8 +134,7 @@ impl Speaker {
         manner: &mut Manner,
         options: &SayOptions,
         interrupted: &dyn Fn() -> bool,
-        on_retry: &mut dyn FnMut(Problem, usize),
-        on_samples: OnSamples,
+        listener: &mut dyn Listener,
     ) -> Result<Spoken, SpeechError> {
         let prompt = self.prompt(text, manner)?;
         let context = self.engine.context();
@@ -163,7 +158,7 @@ impl Speaker {
                 options,
                 (index, tries),
                 interrupted,
-                on_samples,
+                listener,
             )?;
             decode_seconds += attempt.decode_seconds;
             generate_seconds += started.elapsed().as_secs_f64() - attempt.decode_seconds;
@@ -175,11 +170,11 @@ impl Speaker {
                 !stopped && !greedy && !wanted && attempt.handed == 0 && tries <= options.retries
             });
             if let Some(problem) = again {
-                on_retry(problem, tries);
+                listener.again(problem, tries);
                 continue;
             }
             if !attempt.rest.is_empty() {
-                on_samples(&attempt.rest)?;
+                listener.samples(&attempt.rest)?;
             }
             keep_voice(manner, &attempt.output.tokens);
             return Ok(Spoken {
@@ -206,7 +201,7 @@ impl Speaker {
         options: &SayOptions,
         (index, tries): (usize, usize),
         interrupted: &dyn Fn() -> bool,
-        on_samples: OnSamples,
+        listener: &mut dyn Listener,
     ) -> Result<Attempt, SpeechError> {
         let Self { engine, decoder } = self;
         let most = most_tokens(estimated_seconds(text));
@@ -222,26 +217,15 @@ impl Speaker {
             // The likeliest token is the model's own, whatever it is.
             vocabulary: (options.sampling.temperature > 0.0).then_some(spark::ANSWER),
         };
-        let mut line = Line {
-            globals: match manner {
-                Manner::Voice(voice) => voice.global.clone(),
-                Manner::Style {
-                    chosen: Some(ids), ..
-                } => ids.iter().filter_map(|&id| spark::global(id)).collect(),
-                Manner::Style { .. } => Vec::new(),
-            },
-            given: !matches!(manner, Manner::Style { chosen: None, .. }),
-            semantic: Vec::new(),
-            stream: None,
-            handed: 0,
-            ran_away: false,
-            unknown: false,
-            failed: None,
-            decode_seconds: 0.0,
-        };
+        let mut line = Line::new(match manner {
+            Manner::Voice(voice) => Some(voice.global.clone()),
+            Manner::Style { chosen, .. } => chosen
+                .as_ref()
+                .map(|ids| ids.iter().filter_map(|&id| spark::global(id)).collect()),
+        });
         let output = engine.generate(prompt, &generate, interrupted, &mut |step: Step| {
             let Some(id) = step.token else { return true };
-            match line.take(id, options.stream, most, decoder, on_samples) {
+            match line.take(id, options.stream, most, decoder, listener) {
                 Ok(go_on) => go_on,
                 Err(error) => {
                     line.failed = Some(error);
@@ -253,129 +237,6 @@ impl Speaker {
             return Err(error);
         }
         line.finish(output, limit, decoder, interrupted)
-    }
-}
-
-/// What is known of an answer while it is made.
-struct Line {
-    globals: Vec<u32>,
-    /// The globals were there before the answer.
-    given: bool,
-    semantic: Vec<u32>,
-    stream: Option<Stream>,
-    handed: usize,
-    ran_away: bool,
-    /// A token was past the codec's.
-    unknown: bool,
-    failed: Option<SpeechError>,
-    decode_seconds: f64,
-}
-
-impl Line {
-    /// Takes a token of the answer; false ends it.
-    fn take(
-        &mut self,
-        id: u32,
-        stream: bool,
-        most: usize,
-        decoder: &mut Decoder,
-        on_samples: OnSamples,
-    ) -> Result<bool, SpeechError> {
-        if let (Some(global), false) = (spark::global(id), self.given) {
-            self.globals.push(global);
-        }
-        let Some(token) = spark::semantic(id) else {
-            return Ok(true);
-        };
-        self.semantic.push(token);
-        if self.semantic.len() > most {
-            self.ran_away = true;
-            return Ok(false);
-        }
-        self.unknown |= token as usize >= decoder.codes();
-        if !stream || self.unknown || self.globals.len() != GLOBALS {
-            return Ok(true);
-        }
-        let started = Instant::now();
-        let line = match &mut self.stream {
-            Some(line) => line,
-            empty => empty.insert(Stream::new(decoder.voice(&self.globals)?)),
-        };
-        let samples = line.push(token, decoder)?;
-        self.decode_seconds += started.elapsed().as_secs_f64();
-        if !samples.is_empty() {
-            self.handed += samples.len();
-            on_samples(&samples)?;
-        }
-        Ok(true)
-    }
-
-    /// The answer is there: what is wrong with it, and the samples that were not handed on yet.
-    fn finish(
-        mut self,
-        output: Output,
-        limit: usize,
-        decoder: &mut Decoder,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<Attempt, SpeechError> {
-        let has_voice = self.globals.len() == GLOBALS
-            && self
-                .globals
-                .iter()
-                .all(|&g| (g as usize) < decoder.global_codes());
-        let can_speak = has_voice && !self.semantic.is_empty() && !self.unknown;
-        let mut problem = if !has_voice {
-            Some(Problem::NoVoice)
-        } else if self.semantic.is_empty() {
-            Some(Problem::NoSpeech)
-        } else if self.unknown {
-            Some(Problem::UnknownTokens)
-        } else if self.ran_away {
-            Some(Problem::Runaway)
-        } else if output.finish_reason == FinishReason::Length && output.tokens.len() >= limit {
-            Some(Problem::Cut)
-        } else if repeats(&self.semantic) {
-            Some(Problem::Loop)
-        } else {
-            None
-        };
-        let stopped = output.finish_reason == FinishReason::Interrupted && !self.ran_away;
-        if stopped && can_speak {
-            // Nothing is wrong with what was not finished.
-            problem = None;
-        }
-        let mut rest = Vec::new();
-        if can_speak {
-            let started = Instant::now();
-            rest = match &mut self.stream {
-                Some(stream) => stream.finish(decoder)?,
-                None => {
-                    let voice = decoder.voice(&self.globals)?;
-                    let all = 0..self.semantic.len();
-                    // A second Ctrl-C ends the program; the first lets what was said be heard.
-                    let go_on = || stopped || !interrupted();
-                    decoder
-                        .samples(&voice, &self.semantic, all, &go_on)?
-                        .ok_or(SpeechError::Interrupted)?
-                }
-            };
-            self.decode_seconds += started.elapsed().as_secs_f64();
-            if problem.is_none()
-                && !stopped
-                && self.handed == 0
-                && silent(&rest, decoder.sample_rate())
-            {
-                problem = Some(Problem::Silence);
-            }
-        }
-        Ok(Attempt {
-            output,
-            semantic: self.semantic,
-            problem,
-            handed: self.handed,
-            rest,
-            decode_seconds: self.decode_seconds,
-        })
     }
 }
 

@@ -1,14 +1,18 @@
 //! A convolution as a product with columns that are read where they lie.
 
+mod pack;
+mod tiles;
+
 use std::cell::RefCell;
 
-use half::bf16;
-
+pub use self::pack::Kernel;
+use self::pack::Phase;
+use self::tiles::{InF32, Tiles};
 use super::pointwise::Activation;
-use super::signal::{pair, Signal, TILE};
-use crate::kernels::float::arithmetic::{Arithmetic, Line};
-use crate::kernels::float::{run_bf16, run_widened, Operation, Unit};
-use crate::kernels::memory::{Arena, Bytes};
+use super::signal::{pair, Signal};
+use crate::kernels::float::arithmetic::Line;
+use crate::kernels::float::{run_bf16, run_widened, Unit};
+use crate::kernels::memory::Arena;
 use crate::kernels::pool::{self, Parts};
 use crate::kernels::simd::LANES;
 use crate::kernels::Simd;
@@ -37,13 +41,6 @@ pub struct Filter {
     shorter: usize,
     /// Taps of the kernel.
     size: usize,
-}
-
-struct Phase {
-    /// For each column, the row of the signal and how many samples later it is read.
-    columns: Vec<(usize, isize)>,
-    /// `[panels, columns, PANEL]` units.
-    weights: Bytes,
 }
 
 /// What becomes of the results.
@@ -83,31 +80,6 @@ impl<'a> Out<'a> {
             active: Some((to, unit, function)),
             ..Self::default()
         }
-    }
-}
-
-/// A kernel's numbers: `[rows, channels, kernel]`, or `[channels, rows, kernel]` for a transposed convolution, and a
-/// factor for each index of the first dimension.
-pub struct Kernel<'a> {
-    pub weights: &'a [f32],
-    pub scales: Option<&'a [f32]>,
-    pub rows: usize,
-    pub channels: usize,
-    pub size: usize,
-}
-
-impl Kernel<'_> {
-    fn check(&self, bias: &[f32], first: usize) {
-        assert!(
-            self.weights.len() == self.rows * self.channels * self.size
-                && bias.len() == self.rows
-                && self.scales.is_none_or(|scales| scales.len() == first),
-            "numbers of a kernel of that shape"
-        );
-    }
-
-    fn scale(&self, first: usize) -> f32 {
-        self.scales.map_or(1.0, |scales| scales[first])
     }
 }
 
@@ -295,78 +267,6 @@ impl Filter {
     }
 }
 
-impl Phase {
-    /// Packs `weight(row, channel, tap)`, where tap `i` reads row `split · channel + taps[i].0` of the signal.
-    fn pack(
-        unit: Unit,
-        kernel: &Kernel,
-        split: usize,
-        taps: &[(usize, isize)],
-        weight: &(dyn Fn(usize, usize, usize) -> f32 + Sync),
-        arena: &Arena,
-    ) -> std::io::Result<Self> {
-        assert!(split == 1 || unit == Unit::F32, "strides read f32");
-        let per = unit.numbers();
-        let groups = kernel.channels.div_ceil(per);
-        let columns: Vec<(usize, isize)> = (0..groups)
-            .flat_map(|group| {
-                taps.iter()
-                    .map(move |(row, ahead)| (group * split + row, *ahead))
-            })
-            .collect();
-        let size = columns.len() * PANEL;
-        let panels = kernel.rows.div_ceil(PANEL);
-        let mut weights = arena.take(panels * size * size_of::<f32>())?;
-        // SAFETY: the memory begins at a cache line, and every bit pattern is a number.
-        let (_, numbers, _) = unsafe { weights.align_to_mut::<f32>() };
-        let parts = Parts::new(numbers);
-        pool::run(panels, |panel| {
-            // SAFETY: the memory outlives `run`, and each task has its own panel.
-            let out = unsafe { parts.part(panel * size, size) };
-            let rows = panel * PANEL..kernel.rows.min((panel + 1) * PANEL);
-            for (r, row) in rows.enumerate() {
-                for group in 0..groups {
-                    for tap in 0..taps.len() {
-                        let one = |channel: usize| match channel < kernel.channels {
-                            true => weight(row, channel, tap),
-                            false => 0.0,
-                        };
-                        out[(group * taps.len() + tap) * PANEL + r] = match unit {
-                            Unit::F32 => one(group),
-                            Unit::Pairs => pair(one(2 * group), one(2 * group + 1)),
-                        };
-                    }
-                }
-            }
-        });
-        Ok(Self { columns, weights })
-    }
-
-    /// Where each column begins in the numbers of `x`, whose first row that is read is `first`.
-    fn starts(&self, x: &Signal, first: usize) -> Vec<usize> {
-        let (stride, margin) = (x.stride(), x.margin());
-        let most = x.len().next_multiple_of(TILE);
-        self.columns
-            .iter()
-            .map(|&(row, ahead)| {
-                let start = margin as isize + ahead;
-                assert!(
-                    start >= 0 && start as usize + most <= stride,
-                    "a margin as wide as the kernel's reach"
-                );
-                (first + row) * stride + start as usize
-            })
-            .collect()
-    }
-
-    fn panel(&self, panel: usize) -> &[f32] {
-        let size = self.columns.len() * PANEL;
-        // SAFETY: as in `pack`.
-        let (_, numbers, _) = unsafe { self.weights.align_to::<f32>() };
-        &numbers[panel * size..(panel + 1) * size]
-    }
-}
-
 /// A signal that tasks write, each its own rows and samples.
 struct Target {
     numbers: Parts<f32>,
@@ -535,108 +435,6 @@ impl Call<'_> {
                     }
                 }
             }
-        }
-    }
-}
-
-/// One panel with all tiles of a segment.
-struct Tiles<'a> {
-    /// `[columns, PANEL]`.
-    weights: &'a [f32],
-    columns: &'a [usize],
-    x: &'a [f32],
-    from: usize,
-    len: usize,
-    carry: bool,
-    /// `[PANEL, SEGMENT]`.
-    sums: &'a mut [Line],
-}
-
-/// The same over f32.
-struct InF32<'a>(Tiles<'a>);
-
-impl Operation for InF32<'_> {
-    type Weight = f32;
-
-    #[inline(always)]
-    unsafe fn eval<A: Arithmetic<Weight = f32>>(self) {
-        self.0.all::<A>();
-    }
-}
-
-impl Operation for Tiles<'_> {
-    type Weight = bf16;
-
-    #[inline(always)]
-    unsafe fn eval<A: Arithmetic<Weight = bf16>>(self) {
-        self.all::<A>();
-    }
-}
-
-impl Tiles<'_> {
-    #[inline(always)]
-    unsafe fn all<A: Arithmetic>(self) {
-        assert!(
-            self.weights.len() >= self.columns.len() * PANEL
-                && self.sums.len() >= PANEL * SEGMENT / LANES
-                && self.len <= SEGMENT
-        );
-        let mut at = 0;
-        while at < self.len {
-            let x = self.x.as_ptr().add(self.from + at);
-            let sums = self.sums.as_mut_ptr().cast::<f32>().add(at);
-            if A::ACCUMULATORS < 16 {
-                for r in (0..PANEL).step_by(4) {
-                    let (w, sums) = (self.weights.as_ptr().add(r), sums.add(r * SEGMENT));
-                    tile::<A, 4, 1>(w, self.columns, x, self.carry, sums);
-                }
-                at += LANES;
-            } else if self.len - at > LANES {
-                tile::<A, PANEL, 2>(self.weights.as_ptr(), self.columns, x, self.carry, sums);
-                at += 2 * LANES;
-            } else {
-                tile::<A, PANEL, 1>(self.weights.as_ptr(), self.columns, x, self.carry, sums);
-                at += LANES;
-            }
-        }
-    }
-}
-
-/// `R` rows with `V` vectors of samples.
-#[inline(always)]
-unsafe fn tile<A: Arithmetic, const R: usize, const V: usize>(
-    weights: *const f32,
-    columns: &[usize],
-    x: *const f32,
-    carry: bool,
-    sums: *mut f32,
-) {
-    let mut acc = [[A::zero(); V]; R];
-    if carry {
-        for (r, acc) in acc.iter_mut().enumerate() {
-            for (v, acc) in acc.iter_mut().enumerate() {
-                *acc = A::load_sums(sums.add(r * SEGMENT + v * LANES));
-            }
-        }
-    }
-    let mut w = weights;
-    for &column in columns {
-        // SAFETY: a column has a whole number of tiles from its start on (checked in `starts`).
-        let mut units = [A::zero_units(); V];
-        for (v, units) in units.iter_mut().enumerate() {
-            *units = A::load(x.add(column + v * LANES));
-        }
-        for (r, acc) in acc.iter_mut().enumerate() {
-            let w = A::splat(w.add(r));
-            for (acc, units) in acc.iter_mut().zip(units) {
-                *acc = A::add_product(*acc, w, units);
-            }
-        }
-        w = w.add(PANEL);
-    }
-    for (r, acc) in acc.iter().enumerate() {
-        for (v, acc) in acc.iter().enumerate() {
-            A::store_sums(sums.add(r * SEGMENT + v * LANES), *acc);
         }
     }
 }
