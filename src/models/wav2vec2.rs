@@ -15,6 +15,8 @@ use crate::weights::{Checkpoint, Loader, WeightsError};
 
 /// The hidden states whose mean BiCodec reads: after so many layers.
 const STATES: [usize; 3] = [11, 14, 16];
+/// Layers that are computed: those behind the last of these states are not.
+pub const LAYERS_READ: usize = STATES[2];
 
 /// `config.json`, what is computed with.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,7 +58,11 @@ fn layer_norm_eps() -> f64 {
 const LARGEST: usize = 1 << 16;
 
 impl Wav2Vec2Config {
-    fn parse(file: &Path, text: &str) -> Result<Self, ModelError> {
+    /// Reads the text of `file`.
+    ///
+    /// # Errors
+    /// What is no such configuration, or one of another form.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ModelError> {
         let wrong = |reason: String| ModelError::Config {
             file: file.display().to_string(),
             reason,
