@@ -44,6 +44,8 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand verify 'Check a model''s files against their checksums'
             cand run 'Answer one prompt'
             cand chat 'Hold a conversation'
+            cand tts 'Speak a text'
+            cand voices 'List, show or remove the voices that ''crane tts --save-voice'' kept'
             cand score 'Score a text: negative log-likelihood and perplexity'
             cand bench 'Measure speed, beside the machine''s own limit'
             cand devices 'Say what this binary can compute on, and why not on the rest'
@@ -267,6 +269,166 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'crane;tts'= {
+            cand -m 'The model: an alias, org/repo or a Spark-TTS folder'
+            cand --model 'The model: an alias, org/repo or a Spark-TTS folder'
+            cand -f 'Read the text from a file (''-'' is stdin)'
+            cand --file 'Read the text from a file (''-'' is stdin)'
+            cand -o 'Where the speech goes (''-'': stdout) [default: out.wav]'
+            cand --output 'Where the speech goes (''-'': stdout) [default: out.wav]'
+            cand --format 'WAV, or 16-bit little-endian samples without a header'
+            cand --gender 'A described voice: female or male [default: female]'
+            cand --pitch 'How high: very_low, low, moderate, high, very_high [default: moderate]'
+            cand --speed 'How fast: very_low, low, moderate, high, very_high [default: moderate]'
+            cand --clone 'The voice of a recording (3 to 30 s of speech)'
+            cand --ref-text 'The words of the recording, which make the voice truer'
+            cand --voice 'A voice that --save-voice kept (''crane voices list'')'
+            cand --save-voice 'Keep the voice under this name'
+            cand --split 'Where a text is cut: sentences, lines, or none'
+            cand --pause 'Seconds of silence between pieces; two and a half times as long between paragraphs'
+            cand --retries 'How often an answer that is no speech is tried again with another seed'
+            cand -n 'Tokens of a piece at most [default: 3000, and what the text can take]'
+            cand --max-tokens 'Tokens of a piece at most [default: 3000, and what the text can take]'
+            cand --tokens-out 'Write what was spoken as numbers, to be spoken again with --tokens'
+            cand --tokens 'Speak the tokens of such a file, without the language model'
+            cand --temp 'Temperature; 0 always takes the likeliest token'
+            cand --temperature 'Temperature; 0 always takes the likeliest token'
+            cand --top-k 'Sample from the K likeliest tokens (0: from all)'
+            cand --top-p 'Sample from the likeliest tokens that together reach probability P (1: from all)'
+            cand -s 'Seed; the same seed gives the same samples [default: random]'
+            cand --seed 'Seed; the same seed gives the same samples [default: random]'
+            cand -c 'Tokens the context holds [default: the model''s own length]'
+            cand --ctx-size 'Tokens the context holds [default: the model''s own length]'
+            cand --quant 'Quantise at load, tensor by tensor, where the width allows it'
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand --cache-type 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]'
+            cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --stream 'Hand samples on as soon as they are certain (to stdout, a pipe or a player)'
+            cand --play 'Play the speech (through aplay, paplay, ffplay or play)'
+            cand --stats 'Times, speeds and memory on stderr'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'crane;voices'= {
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand --cache-type 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]'
+            cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand list 'List the voices'
+            cand ls 'List the voices'
+            cand show 'Show a voice: its tokens, its words, where it came from'
+            cand rm 'Remove a voice'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'crane;voices;list'= {
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand --cache-type 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]'
+            cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'crane;voices;ls'= {
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand --cache-type 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]'
+            cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'crane;voices;show'= {
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand --cache-type 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]'
+            cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'crane;voices;rm'= {
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand --cache-type 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]'
+            cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'crane;voices;help'= {
+            cand list 'List the voices'
+            cand show 'Show a voice: its tokens, its words, where it came from'
+            cand rm 'Remove a voice'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'crane;voices;help;list'= {
+        }
+        &'crane;voices;help;show'= {
+        }
+        &'crane;voices;help;rm'= {
+        }
+        &'crane;voices;help;help'= {
+        }
         &'crane;score'= {
             cand -f 'The text (''-'': stdin)'
             cand --file 'The text (''-'': stdin)'
@@ -292,14 +454,15 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --help 'Print help'
         }
         &'crane;bench'= {
+            cand --task 'What the models make. tts measures the language model, the codec, both, and what cloning a voice does first'
             cand --synthetic 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same'
-            cand -p 'Tokens of a prompt, in one pass; 0 leaves the test out'
-            cand --n-prompt 'Tokens of a prompt, in one pass; 0 leaves the test out'
-            cand -n 'Tokens generated one by one; 0 leaves the test out'
-            cand --n-gen 'Tokens generated one by one; 0 leaves the test out'
+            cand -p 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]'
+            cand --n-prompt 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]'
+            cand -n 'Tokens generated one by one; 0 leaves the test out [default: 128]'
+            cand --n-gen 'Tokens generated one by one; 0 leaves the test out [default: 128]'
             cand --pg 'A prompt and what is generated after it, together (repeatable)'
-            cand -d 'Tokens that are in the cache before each test'
-            cand --n-depth 'Tokens that are in the cache before each test'
+            cand -d 'Tokens that are in the cache before each test [default: 0]'
+            cand --n-depth 'Tokens that are in the cache before each test [default: 0]'
             cand -t 'Threads [default: the physical cores this process may use]'
             cand --threads 'Threads [default: the physical cores this process may use]'
             cand -r 'Times that each test is repeated, in turn with the others, after one to warm up'
@@ -387,6 +550,8 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand verify 'Check a model''s files against their checksums'
             cand run 'Answer one prompt'
             cand chat 'Hold a conversation'
+            cand tts 'Speak a text'
+            cand voices 'List, show or remove the voices that ''crane tts --save-voice'' kept'
             cand score 'Score a text: negative log-likelihood and perplexity'
             cand bench 'Measure speed, beside the machine''s own limit'
             cand devices 'Say what this binary can compute on, and why not on the rest'
@@ -407,6 +572,19 @@ set edit:completion:arg-completer[crane] = {|@words|
         &'crane;help;run'= {
         }
         &'crane;help;chat'= {
+        }
+        &'crane;help;tts'= {
+        }
+        &'crane;help;voices'= {
+            cand list 'List the voices'
+            cand show 'Show a voice: its tokens, its words, where it came from'
+            cand rm 'Remove a voice'
+        }
+        &'crane;help;voices;list'= {
+        }
+        &'crane;help;voices;show'= {
+        }
+        &'crane;help;voices;rm'= {
         }
         &'crane;help;score'= {
         }

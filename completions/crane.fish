@@ -53,6 +53,8 @@ complete -c crane -n "__fish_crane_needs_command" -f -a "rm" -d 'Remove a model 
 complete -c crane -n "__fish_crane_needs_command" -f -a "verify" -d 'Check a model\'s files against their checksums'
 complete -c crane -n "__fish_crane_needs_command" -f -a "run" -d 'Answer one prompt'
 complete -c crane -n "__fish_crane_needs_command" -f -a "chat" -d 'Hold a conversation'
+complete -c crane -n "__fish_crane_needs_command" -f -a "tts" -d 'Speak a text'
+complete -c crane -n "__fish_crane_needs_command" -f -a "voices" -d 'List, show or remove the voices that \'crane tts --save-voice\' kept'
 complete -c crane -n "__fish_crane_needs_command" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
 complete -c crane -n "__fish_crane_needs_command" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
 complete -c crane -n "__fish_crane_needs_command" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
@@ -294,6 +296,177 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -s q -l quiet -d 'Only
 complete -c crane -n "__fish_crane_using_subcommand chat" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand chat" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand tts" -s m -l model -d 'The model: an alias, org/repo or a Spark-TTS folder' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -s f -l file -d 'Read the text from a file (\'-\' is stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand tts" -s o -l output -d 'Where the speech goes (\'-\': stdout) [default: out.wav]' -r -F
+complete -c crane -n "__fish_crane_using_subcommand tts" -l format -d 'WAV, or 16-bit little-endian samples without a header' -r -f -a "wav\t''
+raw\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l gender -d 'A described voice: female or male [default: female]' -r -f -a "female\t''
+male\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l pitch -d 'How high: very_low, low, moderate, high, very_high [default: moderate]' -r -f -a "very_low\t''
+low\t''
+moderate\t''
+high\t''
+very_high\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l speed -d 'How fast: very_low, low, moderate, high, very_high [default: moderate]' -r -f -a "very_low\t''
+low\t''
+moderate\t''
+high\t''
+very_high\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l clone -d 'The voice of a recording (3 to 30 s of speech)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand tts" -l ref-text -d 'The words of the recording, which make the voice truer' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l voice -d 'A voice that --save-voice kept (\'crane voices list\')' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l save-voice -d 'Keep the voice under this name' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l split -d 'Where a text is cut: sentences, lines, or none' -r -f -a "sentences\t''
+lines\t''
+none\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l pause -d 'Seconds of silence between pieces; two and a half times as long between paragraphs' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l retries -d 'How often an answer that is no speech is tried again with another seed' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -s n -l max-tokens -d 'Tokens of a piece at most [default: 3000, and what the text can take]' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l tokens-out -d 'Write what was spoken as numbers, to be spoken again with --tokens' -r -F
+complete -c crane -n "__fish_crane_using_subcommand tts" -l tokens -d 'Speak the tokens of such a file, without the language model' -r -F
+complete -c crane -n "__fish_crane_using_subcommand tts" -l temp -l temperature -d 'Temperature; 0 always takes the likeliest token' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l top-k -d 'Sample from the K likeliest tokens (0: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l top-p -d 'Sample from the likeliest tokens that together reach probability P (1: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -s s -l seed -d 'Seed; the same seed gives the same samples [default: random]' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length]' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+q8_0\t''
+q4_0\t''
+q4k\t''
+q6k\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand tts" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand tts" -l stream -d 'Hand samples on as soon as they are certain (to stdout, a pipe or a player)'
+complete -c crane -n "__fish_crane_using_subcommand tts" -l play -d 'Play the speech (through aplay, paplay, ffplay or play)'
+complete -c crane -n "__fish_crane_using_subcommand tts" -l stats -d 'Times, speeds and memory on stderr'
+complete -c crane -n "__fish_crane_using_subcommand tts" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand tts" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand tts" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand tts" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand tts" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -f -a "list" -d 'List the voices'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -f -a "ls" -d 'List the voices'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -f -a "show" -d 'Show a voice: its tokens, its words, where it came from'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -f -a "rm" -d 'Remove a voice'
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the voices'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a voice: its tokens, its words, where it came from'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove a voice'
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c crane -n "__fish_crane_using_subcommand score" -s f -l file -d 'The text (\'-\': stdin)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand score" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
 complete -c crane -n "__fish_crane_using_subcommand score" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
@@ -322,6 +495,8 @@ complete -c crane -n "__fish_crane_using_subcommand score" -s q -l quiet -d 'Onl
 complete -c crane -n "__fish_crane_using_subcommand score" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand score" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand score" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand bench" -l task -d 'What the models make. tts measures the language model, the codec, both, and what cloning a voice does first' -r -f -a "text\t'Language models'
+tts\t'Models that speak'"
 complete -c crane -n "__fish_crane_using_subcommand bench" -l synthetic -d 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same' -r -f -a "smollm2-135m\t''
 smollm2-360m\t''
 smollm2-1.7b\t''
@@ -339,10 +514,10 @@ qwen3-8b\t''
 llama3.2-1b\t''
 llama3.2-3b\t''
 tinyllama-1.1b\t''"
-complete -c crane -n "__fish_crane_using_subcommand bench" -s p -l n-prompt -d 'Tokens of a prompt, in one pass; 0 leaves the test out' -r
-complete -c crane -n "__fish_crane_using_subcommand bench" -s n -l n-gen -d 'Tokens generated one by one; 0 leaves the test out' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -s p -l n-prompt -d 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -s n -l n-gen -d 'Tokens generated one by one; 0 leaves the test out [default: 128]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -l pg -d 'A prompt and what is generated after it, together (repeatable)' -r
-complete -c crane -n "__fish_crane_using_subcommand bench" -s d -l n-depth -d 'Tokens that are in the cache before each test' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -s d -l n-depth -d 'Tokens that are in the cache before each test [default: 0]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -s r -l repetitions -d 'Times that each test is repeated, in turn with the others, after one to warm up' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -l dtype -d 'Number types; auto keeps what the file stores. A quantised model is measured once, whatever stands here' -r -f -a "auto\t''
@@ -436,16 +611,21 @@ complete -c crane -n "__fish_crane_using_subcommand man" -s q -l quiet -d 'Only 
 complete -c crane -n "__fish_crane_using_subcommand man" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand man" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand man" -s h -l help -d 'Print help'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "list" -d 'List the models on this machine'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "run" -d 'Answer one prompt'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat score bench devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "list" -d 'List the models on this machine'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "run" -d 'Answer one prompt'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "tts" -d 'Speak a text'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "voices" -d 'List, show or remove the voices that \'crane tts --save-voice\' kept'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "list" -d 'List the voices'
+complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "show" -d 'Show a voice: its tokens, its words, where it came from'
+complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "rm" -d 'Remove a voice'

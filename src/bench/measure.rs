@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::hub::human_bytes;
 use crate::models::{self, Config, LanguageModel, DEFAULT_CONTEXT};
 use crate::text::{clock, Tokenizer};
 use crate::weights::{DTypeChoice, LoadOptions, Loader};
@@ -19,8 +18,6 @@ use super::{memory, BenchError, Counts, Outcome, Test};
 
 /// Tokens generated to warm up.
 const WARM_UP: usize = 4;
-/// What a process needs beside weights and cache.
-const BESIDE: u64 = 128 << 20;
 
 /// Measures every test on every number of threads, a row each: what cannot be measured has its reason. After an interrupt
 /// the rest of the rows says so.
@@ -176,13 +173,9 @@ impl<'a> Run<'a> {
     }
 
     fn check_memory(&self, needed: u64) -> Result<(), BenchError> {
-        let needed = needed.saturating_add(BESIDE);
-        match memory::available().filter(|_| self.subject.options.device.is_cpu()) {
-            Some(available) if available < needed => Err(BenchError::Memory {
-                needed: human_bytes(needed),
-                available: human_bytes(available),
-            }),
-            _ => Ok(()),
+        match self.subject.options.device.is_cpu() {
+            true => memory::check(needed),
+            false => Ok(()),
         }
     }
 

@@ -2,7 +2,12 @@
 
 use std::fs;
 
+use super::BenchError;
+use crate::hub::human_bytes;
 use crate::kernels::heap;
+
+/// What a process needs beside weights and cache.
+const BESIDE: u64 = 128 << 20;
 
 /// The most memory that this process has held since its start or the last [`reset_peak`], in bytes.
 pub fn peak() -> Option<u64> {
@@ -19,6 +24,21 @@ pub fn reset_peak() -> bool {
 /// Bytes that a process can take without driving others out of memory.
 pub fn available() -> Option<u64> {
     value(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable")
+}
+
+/// Whether `needed` bytes of weights and cache can be held, where the system says it.
+///
+/// # Errors
+/// They cannot.
+pub fn check(needed: u64) -> Result<(), BenchError> {
+    let needed = needed.saturating_add(BESIDE);
+    match available() {
+        Some(available) if available < needed => Err(BenchError::Memory {
+            needed: human_bytes(needed),
+            available: human_bytes(available),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Bytes of the largest cache that the first CPU sees.

@@ -3,7 +3,7 @@
 //! A [`Subject`] is one model in one number format on one device; [`measure`] runs the [`Test`]s of a [`Request`] on it,
 //! repetitions in turn over tests and thread counts, between two measurements of the machine's [`Limits`]. Every
 //! combination becomes a [`Row`], with its figures or with the reason why there are none; `report` writes rows,
-//! [`compare`] and [`gate`] hold them against those of another run.
+//! [`compare`] and [`gate`] hold them against those of another run. [`speech`] does the same for models that speak.
 
 mod cell;
 pub mod compare;
@@ -17,6 +17,7 @@ mod plan;
 mod quality;
 pub mod report;
 mod row;
+pub mod speech;
 mod statistics;
 mod subject;
 pub mod synthetic;
@@ -53,6 +54,10 @@ pub enum BenchError {
     Buffer { source: std::io::Error },
     #[error("the text has {tokens} tokens, the first of which is never scored; two are needed")]
     ShortText { tokens: usize },
+    #[error("the model has no folder wav2vec2-large-xlsr-53, so that it reads no recordings")]
+    NoListener,
+    #[error("wav2vec2 makes {made} features where the codec reads {read}")]
+    Widths { made: usize, read: usize },
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]

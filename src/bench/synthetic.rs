@@ -88,6 +88,11 @@ static QWEN2_LARGE: [Sizes; 2] = sizes! {
     "qwen2.5-7b" 3584 18944 28 28 4 128 false;
     "qwen2.5-coder-7b" 3584 18944 28 28 4 128 false;
 };
+/// The language model of Spark-TTS: no text model, and none of the names.
+static SPARK: [Sizes; 1] = sizes! {
+    Qwen2, 166_000, 32_768, 1e6, 1e-6;
+    "spark-tts-0.5b/LLM" 896 4864 24 14 2 64 true;
+};
 static QWEN3: [Sizes; 4] = sizes! {
     Qwen3, 151_936, 40_960, 1e6, 1e-6;
     "qwen3-0.6b" 1024 3072 28 16 8 128 true;
@@ -131,6 +136,17 @@ pub fn checkpoint(alias: &str, format: Format) -> Result<Checkpoint, WeightsErro
             ),
         })?;
     Checkpoint::synthetic(&label(sizes.alias), sizes.config(), sizes.tensors(), format)
+}
+
+/// The language model of Spark-TTS with seeded weights, stored as f32 like the published one.
+pub(super) fn spark_llm() -> Result<Checkpoint, WeightsError> {
+    let [sizes] = &SPARK;
+    Checkpoint::synthetic(
+        &label(sizes.alias),
+        sizes.config(),
+        sizes.tensors(),
+        Format::F32,
+    )
 }
 
 /// What stands for a file name.
@@ -233,6 +249,13 @@ mod tests {
             assert_eq!(summary.vocab_size % 32, 0, "{}", row.alias);
         }
         assert_eq!(names().len(), all().count());
+    }
+
+    #[test]
+    fn the_language_model_that_speaks_has_its_published_size() {
+        let checkpoint = spark_llm().unwrap();
+        assert_eq!(checkpoint.parameters(), 506_634_112);
+        assert_eq!(checkpoint.tensors().count(), 290);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `crane bench`: speed beside the machine's limit.
 
 mod progress;
+mod speech;
 mod store;
 mod work;
 
@@ -27,43 +28,29 @@ use work::{Source, Work};
 /// lists, and the rest of the command line sees the first value.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// Aliases, org/repo, folders or .gguf files [default: --synthetic qwen2.5-0.5b]
+    /// Aliases, org/repo, folders or .gguf files [default: --synthetic qwen2.5-0.5b; with --task tts spark-tts-0.5b with
+    /// seeded weights]
     #[arg(value_name = "MODEL")]
     pub models: Vec<String>,
+    /// What the models make. tts measures the language model, the codec, both, and what cloning a voice does first
+    #[arg(long, value_name = "TASK", default_value = "text")]
+    pub task: BenchTask,
     /// A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the
     /// same
     #[arg(long, value_name = "NAME", value_delimiter = ',', ignore_case = true,
           value_parser = PossibleValuesParser::new(synthetic::names()))]
     pub synthetic: Vec<String>,
-    /// Tokens of a prompt, in one pass; 0 leaves the test out
-    #[arg(
-        short = 'p',
-        long,
-        value_name = "N",
-        value_delimiter = ',',
-        default_value = "512"
-    )]
+    /// Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]
+    #[arg(short = 'p', long, value_name = "N", value_delimiter = ',')]
     pub n_prompt: Vec<u32>,
-    /// Tokens generated one by one; 0 leaves the test out
-    #[arg(
-        short = 'n',
-        long,
-        value_name = "N",
-        value_delimiter = ',',
-        default_value = "128"
-    )]
+    /// Tokens generated one by one; 0 leaves the test out [default: 128]
+    #[arg(short = 'n', long, value_name = "N", value_delimiter = ',')]
     pub n_gen: Vec<u32>,
     /// A prompt and what is generated after it, together (repeatable)
     #[arg(long, value_name = "P,N", value_parser = pair)]
     pub pg: Vec<(usize, usize)>,
-    /// Tokens that are in the cache before each test
-    #[arg(
-        short = 'd',
-        long,
-        value_name = "N",
-        value_delimiter = ',',
-        default_value = "0"
-    )]
+    /// Tokens that are in the cache before each test [default: 0]
+    #[arg(short = 'd', long, value_name = "N", value_delimiter = ',')]
     pub n_depth: Vec<u32>,
     /// Threads [default: the physical cores this process may use]
     #[arg(short, long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -103,6 +90,15 @@ pub struct BenchArgs {
     pub quality: Option<PathBuf>,
 }
 
+/// `--task`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchTask {
+    /// Language models
+    Text,
+    /// Models that speak
+    Tts,
+}
+
 /// `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shape {
@@ -121,13 +117,30 @@ impl BenchArgs {
         most.map_or(default, |&n| n as usize)
     }
 
+    /// Each count once; `default` where none was given.
+    fn thread_counts(&self, default: usize) -> Vec<usize> {
+        let mut counts: Vec<usize> = Vec::new();
+        for count in self.threads.iter().map(|&n| n as usize) {
+            if !counts.contains(&count) {
+                counts.push(count);
+            }
+        }
+        match counts.is_empty() {
+            true => vec![default],
+            false => counts,
+        }
+    }
+
     fn tests(&self) -> Vec<Test> {
-        let sizes = |list: &[u32]| list.iter().map(|&n| n as usize).collect::<Vec<_>>();
+        let sizes = |list: &[u32], default: usize| match list {
+            [] => vec![default],
+            list => list.iter().map(|&n| n as usize).collect(),
+        };
         bench::tests(
-            &sizes(&self.n_prompt),
-            &sizes(&self.n_gen),
+            &sizes(&self.n_prompt, 512),
+            &sizes(&self.n_gen, 128),
             &self.pg,
-            &sizes(&self.n_depth),
+            &sizes(&self.n_depth, 0),
         )
     }
 
@@ -171,6 +184,9 @@ fn pair(typed: &str) -> Result<(usize, usize), String> {
 /// Measures everything, then prints, keeps and judges it.
 pub fn run(args: &BenchArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     let export = export(args, settings);
+    if args.task == BenchTask::Tts {
+        return speech::run(args, settings, export, out);
+    }
     let request = request(args, settings)?;
     if args.compare.is_none() {
         if let Some(gate) = args.fail_if.iter().find(|gate| gate.is_relative()) {
@@ -250,15 +266,7 @@ fn request(args: &BenchArgs, settings: &Settings) -> anyhow::Result<Request> {
             content: input::read_named(file, settings)?,
         }),
     };
-    let mut threads: Vec<usize> = Vec::new();
-    for count in args.threads.iter().map(|&n| n as usize) {
-        if !threads.contains(&count) {
-            threads.push(count);
-        }
-    }
-    if threads.is_empty() {
-        threads.push(settings.threads);
-    }
+    let threads = args.thread_counts(settings.threads);
     Ok(Request {
         tests,
         threads,

@@ -151,6 +151,8 @@ fn bench_code(error: &BenchError) -> u8 {
             TOO_LARGE
         }
         BenchError::Width { .. } | BenchError::Threads { .. } => FAILED,
+        BenchError::NoListener => MISSING,
+        BenchError::Widths { .. } => CORRUPT,
         BenchError::ShortText { .. } => USAGE,
         BenchError::Model(error) => model_code(error),
         BenchError::Weights(error) => weights_code(error),

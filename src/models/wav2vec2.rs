@@ -17,6 +17,8 @@ use crate::weights::{Checkpoint, Loader, WeightsError};
 
 /// The hidden states whose mean BiCodec reads: after so many layers.
 const STATES: [usize; 3] = [11, 14, 16];
+/// Layers that are computed: those behind the last of these states are not.
+pub const LAYERS_READ: usize = STATES[2];
 
 /// The model, as far as it is read.
 pub struct Wav2Vec2 {

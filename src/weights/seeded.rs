@@ -11,20 +11,35 @@ pub(super) struct Seeded {
 
 /// Spread of norm gains and biases, which lie around 1 and 0 in a trained model.
 const SMALL: f32 = 0.02;
+/// Where the scales of residual layers lie.
+const LAYER_SCALE: f32 = 0.1;
+
+/// Mean and deviation of the numbers of a tensor.
+fn distribution(name: &str, shape: &[usize]) -> (f32, f32) {
+    let inputs = |n: usize| 1.0 / (n.max(1) as f32).sqrt();
+    match (name.rsplit('.').next().unwrap_or(name), shape) {
+        // The variance of a batch norm, the length of a weight norm, the frequency of a Snake.
+        ("running_var" | "weight_g" | "alpha", _) => (1.0, SMALL),
+        ("gamma", _) if name.ends_with("norm.gamma") => (1.0, SMALL),
+        ("gamma", _) => (LAYER_SCALE, SMALL),
+        // The gain of a norm that depends on a condition.
+        ("bias", _) if name.ends_with("norm.scale.bias") => (1.0, SMALL),
+        ("weight", [_]) => (1.0, SMALL),
+        (_, [_, width]) => (0.0, inputs(*width)),
+        (_, [_, channels, size]) => (0.0, inputs(channels.saturating_mul(*size))),
+        _ => (0.0, SMALL),
+    }
+}
 
 impl Seeded {
-    /// For the tensor `name` of `shape`. Matrices spread by `1/sqrt(width)`, so that activations keep their size from
-    /// layer to layer; gains of norms lie near 1, biases near 0.
+    /// For the tensor `name` of `shape`. Matrices and kernels spread by `1/sqrt(inputs)`, so that activations keep their
+    /// size from layer to layer; gains lie near 1, biases near 0.
     pub fn new(name: &str, shape: &[usize]) -> Self {
         // FNV-1a: the same name has the same numbers in every run and on every machine.
         let key = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        let (mean, deviation) = match shape {
-            [_, width] => (0.0, 1.0 / (*width.max(&1) as f32).sqrt()),
-            _ if name.ends_with("norm.weight") => (1.0, SMALL),
-            _ => (0.0, SMALL),
-        };
+        let (mean, deviation) = distribution(name, shape);
         Self {
             key,
             mean,
@@ -84,6 +99,31 @@ mod tests {
         assert!((mean - 1.0).abs() < 0.003 && deviation < 0.03);
         let (mean, _) = spread(&numbers("q_proj.bias", &[4096]));
         assert!(mean.abs() < 0.003);
+    }
+
+    #[test]
+    fn what_scales_lies_near_one_and_kernels_by_their_inputs() {
+        for (name, shape, mean) in [
+            ("bn.running_var", vec![4096], 1.0),
+            ("bns.3.weight", vec![4096], 1.0),
+            ("decoder.model.1.block.0.alpha", vec![1, 4096, 1], 1.0),
+            ("decoder.model.0.weight_g", vec![4096, 1, 1], 1.0),
+            ("norm.scale.bias", vec![4096], 1.0),
+            ("perceiver_sampler.norm.gamma", vec![4096], 1.0),
+            ("convnext.0.gamma", vec![4096], 0.1),
+            ("bn.running_mean", vec![4096], 0.0),
+        ] {
+            let numbers = numbers(name, &shape);
+            let (found, deviation) = spread(&numbers);
+            assert!((found - mean).abs() < 0.003, "{name}: {found}");
+            assert!(deviation < 0.03, "{name}: {deviation}");
+            assert!(mean < 1.0 || numbers.iter().all(|&x| x > 0.9), "{name}");
+        }
+        let (mean, deviation) = spread(&numbers("conv.weight_v", &[300, 25, 4]));
+        assert!(mean.abs() < 0.003 && (deviation - 0.1).abs() < 0.002);
+        // Rows of a codebook have a length near 1.
+        let (_, deviation) = spread(&numbers("codebook.weight", &[1000, 8]));
+        assert!((deviation - 8f64.powf(-0.5)).abs() < 0.01, "{deviation}");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::spark::talker::{talker, Habit};
+
 const MODEL: &str = "tests/fixtures/models/gguf/qwen2-tied-q8_0.gguf";
 const FOLDER: &str = "tests/fixtures/models/qwen2-tied";
 const QUICK: [&str; 8] = ["-p", "8", "-n", "4", "-r", "2", "-t", "1"];
@@ -163,6 +165,16 @@ fn wrong_usage_is_2_before_anything_is_measured() {
         "--save a/b",
         "--quality README.md",
         "--format xml",
+        "--task sing",
+        "--task tts -p 512",
+        "--task tts -n 128",
+        "--task tts -d 0",
+        "--task tts --pg 4,2",
+        "--task tts --synthetic qwen2.5-0.5b",
+        "--task tts --quality README.md",
+        "--task tts --save a",
+        "--task tts --compare a",
+        "--task tts --fail-if decode<1",
     ] {
         let args: Vec<&str> = line.split(' ').collect();
         let output = bench(state.path(), &args);
@@ -247,4 +259,84 @@ fn quality_stands_beside_speed() {
     assert!(figure(0, "nll_mean") > 0.0);
     // The text is longer than the model's context.
     assert_eq!(found[0]["quality_tokens"], 256);
+}
+
+/// A model that speaks, once.
+fn speech(state: &Path, args: &[&str]) -> Output {
+    let quick = ["--task", "tts", "-r", "1", "-t", "1", "--format", "json"];
+    bench(state, &[&quick[..], args].concat())
+}
+
+#[test]
+fn a_model_that_speaks_is_measured_part_by_part() {
+    let state = state();
+    let folder = talker(Habit::Speaks).to_str().unwrap();
+    let output = speech(state.path(), &[folder, "--quant", "none,q8_0"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let speaking = ["llm", "codec", "codec-stream", "speech"];
+    let expected: Vec<&str> = speaking
+        .into_iter()
+        .chain(speaking)
+        .chain(["encode"])
+        .collect();
+    let tests: Vec<&str> = rows.iter().map(|r| r["test"].as_str().unwrap()).collect();
+    assert_eq!(tests, expected);
+    for row in &rows {
+        assert!(row["error"].is_null(), "{row}");
+        let figure = |name: &str| {
+            row[name]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{name}: {row}"))
+        };
+        for name in ["median_ms", "min_ms", "max_ms", "realtime", "load_ms"] {
+            assert!(figure(name) > 0.0, "{name} of {row}");
+        }
+        assert!((figure("realtime") * figure("rtf") - 1.0).abs() < 1e-9);
+        assert_eq!(row["samples_ns"].as_array().unwrap().len(), 1);
+        let counted = ["llm", "codec", "encode"].contains(&row["test"].as_str().unwrap());
+        assert_eq!(row["limit_share"].as_f64().is_some(), counted, "{row}");
+    }
+    assert_eq!(
+        (&rows[0]["weights"], &rows[4]["weights"]),
+        (&"f32".into(), &"q8_0".into())
+    );
+    assert_eq!(
+        (&rows[1]["audio_s"], &rows[8]["audio_s"]),
+        (&5.0.into(), &6.0.into())
+    );
+    let ms = |row: &Value, name: &str| row[name].as_f64().unwrap();
+    let whole = ms(&rows[0], "median_ms") / 2560.0 + ms(&rows[1], "median_ms") / 5000.0;
+    assert!(
+        (ms(&rows[3], "rtf") / whole - 1.0).abs() < 1e-3,
+        "{}",
+        rows[3]
+    );
+    let parts = rows[8]["parts"].as_array().unwrap();
+    let names: Vec<&str> = parts.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["mel", "global", "wav2vec2", "semantic"]);
+    let sum: f64 = parts.iter().map(|part| ms(part, "median_ms")).sum();
+    assert!(
+        (ms(&rows[8], "median_ms") / sum - 1.0).abs() < 1e-3,
+        "{}",
+        rows[8]
+    );
+}
+
+#[test]
+fn what_does_not_speak_is_no_model_of_speech() {
+    let state = state();
+    for (model, code, what) in [
+        ("qwen2.5-0.5b", 2, "does not speak"),
+        (FOLDER, 3, "LLM"),
+        ("./none", 3, "none"),
+    ] {
+        let output = speech(state.path(), &[model]);
+        assert_eq!(output.status.code(), Some(code), "{model}");
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(
+            rows[0]["error"].as_str().unwrap().contains(what),
+            "{rows:?}"
+        );
+    }
 }

@@ -3,4 +3,4 @@
 mod cli;
 mod folder;
 mod parity;
-mod talker;
+pub mod talker;

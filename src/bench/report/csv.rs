@@ -2,42 +2,52 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Export, Row};
+use crate::bench::speech;
 
 /// `--format csv`: the fields of the JSON without the single samples; what was not measured is empty.
 pub struct Csv;
 
 impl Export for Csv {
     fn write(&self, rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
-        let mut objects = Vec::new();
-        for row in rows {
-            if let Value::Object(object) = serde_json::to_value(row)? {
-                objects.push(object);
-            }
-        }
-        // Rows that were compared have more columns than those that were not.
-        let mut names: Vec<&String> = Vec::new();
-        for object in &objects {
-            let scalar = object.iter().filter(|(_, value)| !value.is_array());
-            for (name, _) in scalar {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        let header: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-        writeln!(out, "{}", header.join(","))?;
-        for object in &objects {
-            let cells: Vec<String> = names
-                .iter()
-                .map(|name| object.get(*name).map_or(String::new(), cell))
-                .collect();
-            writeln!(out, "{}", cells.join(","))?;
-        }
-        Ok(())
+        lines(rows, out)
     }
+
+    fn write_speech(&self, rows: &[speech::Row], out: &mut dyn Write) -> io::Result<()> {
+        lines(rows, out)
+    }
+}
+
+fn lines(rows: &[impl Serialize], out: &mut dyn Write) -> io::Result<()> {
+    let mut objects = Vec::new();
+    for row in rows {
+        if let Value::Object(object) = serde_json::to_value(row)? {
+            objects.push(object);
+        }
+    }
+    // Rows that were compared have more columns than those that were not.
+    let mut names: Vec<&String> = Vec::new();
+    for object in &objects {
+        let scalar = object.iter().filter(|(_, value)| !value.is_array());
+        for (name, _) in scalar {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    let header: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+    writeln!(out, "{}", header.join(","))?;
+    for object in &objects {
+        let cells: Vec<String> = names
+            .iter()
+            .map(|name| object.get(*name).map_or(String::new(), cell))
+            .collect();
+        writeln!(out, "{}", cells.join(","))?;
+    }
+    Ok(())
 }
 
 fn cell(value: &Value) -> String {

@@ -2,23 +2,34 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::{Export, Row};
+use crate::bench::speech;
 
 /// `--format json`: every field, llama-bench's names where it has them.
 pub struct Json;
 
 impl Export for Json {
     fn write(&self, rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(b"[")?;
-        for (i, row) in rows.iter().enumerate() {
-            out.write_all(match i {
-                0 => b"\n",
-                _ => b",\n",
-            })?;
-            serde_json::to_writer(&mut *out, row)?;
-        }
-        out.write_all(b"\n]\n")
+        objects(rows, out)
     }
+
+    fn write_speech(&self, rows: &[speech::Row], out: &mut dyn Write) -> io::Result<()> {
+        objects(rows, out)
+    }
+}
+
+fn objects(rows: &[impl Serialize], out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(b"[")?;
+    for (i, row) in rows.iter().enumerate() {
+        out.write_all(match i {
+            0 => b"\n",
+            _ => b",\n",
+        })?;
+        serde_json::to_writer(&mut *out, row)?;
+    }
+    out.write_all(b"\n]\n")
 }
 
 #[cfg(test)]

@@ -2,16 +2,18 @@
 
 use std::io::{self, Write};
 
+use super::speech::SPEECH;
 use super::{Export, Row};
+use crate::bench::speech;
 use crate::hub::human_bytes;
 
 /// `--format md`, aligned for the terminal. Columns that no row has a value for are left out.
 pub struct Markdown;
 
-type Column = (&'static str, bool, fn(&Row) -> Option<String>);
-
 /// Title, whether it is a number (set right), content.
-const COLUMNS: &[Column] = &[
+pub(super) type Column<R> = (&'static str, bool, fn(&R) -> Option<String>);
+
+const COLUMNS: &[Column<Row>] = &[
     ("model", false, |row| Some(row.model.clone())),
     ("size", true, |row| {
         (row.model_size > 0).then(|| human_bytes(row.model_size))
@@ -62,51 +64,59 @@ const COLUMNS: &[Column] = &[
 
 impl Export for Markdown {
     fn write(&self, rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
-        let columns: Vec<&Column> = COLUMNS
-            .iter()
-            .filter(|(.., content)| rows.iter().any(|row| content(row).is_some()))
-            .collect();
-        let table: Vec<Vec<String>> = rows
-            .iter()
-            .map(|row| {
-                columns
-                    .iter()
-                    .map(|(.., content)| content(row).unwrap_or_default().replace('|', "\\|"))
-                    .collect()
-            })
-            .collect();
-        let widths: Vec<usize> = columns
-            .iter()
-            .enumerate()
-            .map(|(i, (title, ..))| {
-                let cells = table.iter().filter_map(|row| row.get(i));
-                let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-                widest.max(title.chars().count()).max(3)
-            })
-            .collect();
-        let titles: Vec<String> = columns
-            .iter()
-            .map(|(title, ..)| title.to_string())
-            .collect();
-        write_line(&columns, &widths, &titles, out)?;
-        let rule: Vec<String> = columns
-            .iter()
-            .zip(&widths)
-            .map(|((_, right, _), width)| match right {
-                true => format!("{}:", "-".repeat(width - 1)),
-                false => "-".repeat(*width),
-            })
-            .collect();
-        write_line(&columns, &widths, &rule, out)?;
-        for row in &table {
-            write_line(&columns, &widths, row, out)?;
-        }
-        Ok(())
+        table(COLUMNS, rows, out)
+    }
+
+    fn write_speech(&self, rows: &[speech::Row], out: &mut dyn Write) -> io::Result<()> {
+        table(SPEECH, rows, out)
     }
 }
 
-fn write_line(
-    columns: &[&Column],
+fn table<R>(columns: &[Column<R>], rows: &[R], out: &mut dyn Write) -> io::Result<()> {
+    let columns: Vec<&Column<R>> = columns
+        .iter()
+        .filter(|(.., content)| rows.iter().any(|row| content(row).is_some()))
+        .collect();
+    let table: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            columns
+                .iter()
+                .map(|(.., content)| content(row).unwrap_or_default().replace('|', "\\|"))
+                .collect()
+        })
+        .collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(i, (title, ..))| {
+            let cells = table.iter().filter_map(|row| row.get(i));
+            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            widest.max(title.chars().count()).max(3)
+        })
+        .collect();
+    let titles: Vec<String> = columns
+        .iter()
+        .map(|(title, ..)| title.to_string())
+        .collect();
+    write_line(&columns, &widths, &titles, out)?;
+    let rule: Vec<String> = columns
+        .iter()
+        .zip(&widths)
+        .map(|((_, right, _), width)| match right {
+            true => format!("{}:", "-".repeat(width - 1)),
+            false => "-".repeat(*width),
+        })
+        .collect();
+    write_line(&columns, &widths, &rule, out)?;
+    for row in &table {
+        write_line(&columns, &widths, row, out)?;
+    }
+    Ok(())
+}
+
+fn write_line<R>(
+    columns: &[&Column<R>],
     widths: &[usize],
     cells: &[String],
     out: &mut dyn Write,
@@ -130,7 +140,8 @@ fn millions(parameters: u64) -> String {
     }
 }
 
-fn speed(ts: f64) -> String {
+/// With as many digits as matter.
+pub(super) fn speed(ts: f64) -> String {
     match ts {
         x if x >= 1000.0 => format!("{ts:.0}"),
         x if x >= 100.0 => format!("{ts:.1}"),

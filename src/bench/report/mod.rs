@@ -3,6 +3,7 @@
 mod csv;
 mod json;
 mod markdown;
+mod speech;
 
 use std::io::{self, Write};
 
@@ -19,6 +20,12 @@ pub trait Export {
     /// # Errors
     /// Those of `out`.
     fn write(&self, rows: &[Row], out: &mut dyn Write) -> io::Result<()>;
+
+    /// The same for a model that speaks.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write_speech(&self, rows: &[super::speech::Row], out: &mut dyn Write) -> io::Result<()>;
 }
 
 #[cfg(test)]

@@ -161,13 +161,13 @@ impl<'a> Work<'a> {
 }
 
 /// As the flag spells it.
-fn spelled(value: impl ValueEnum) -> String {
+pub(super) fn spelled(value: impl ValueEnum) -> String {
     value
         .to_possible_value()
         .map_or(String::new(), |value| value.get_name().to_string())
 }
 
-fn format_name((dtype, quant): &(String, String)) -> &str {
+pub(super) fn format_name((dtype, quant): &(String, String)) -> &str {
     match quant.as_str() {
         "none" => dtype,
         quant => quant,

@@ -47,7 +47,11 @@ fn layer_norm_eps() -> f64 {
 const LARGEST: usize = 1 << 16;
 
 impl Wav2Vec2Config {
-    pub(super) fn parse(file: &Path, text: &str) -> Result<Self, ModelError> {
+    /// Reads the text of `file`.
+    ///
+    /// # Errors
+    /// What is no such configuration, or one of another form.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ModelError> {
         let wrong = |reason: String| ModelError::Config {
             file: file.display().to_string(),
             reason,

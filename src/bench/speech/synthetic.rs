@@ -1,0 +1,110 @@
+//! The published sizes of Spark-TTS, so that it can be measured before anything is downloaded.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::models::bicodec::BiCodecConfig;
+use crate::models::wav2vec2::{Wav2Vec2Config, LAYERS_READ};
+use crate::models::ModelError;
+
+/// The catalogue's name of the model.
+pub const NAME: &str = "spark-tts-0.5b";
+
+/// The values of `BiCodec/config.yaml`.
+const CODEC: &str = "
+audio_tokenizer:
+  mel_params: {sample_rate: 16000, n_fft: 1024, win_length: 640, hop_length: 320, mel_fmin: 10, mel_fmax: null, num_mels: 128}
+  encoder: {input_channels: 1024, vocos_dim: 384, vocos_intermediate_dim: 2048, vocos_num_layers: 12, out_channels: 1024}
+  decoder: {input_channel: 1024, channels: 1536, rates: [8, 5, 4, 2], kernel_sizes: [16, 11, 8, 4]}
+  quantizer: {input_dim: 1024, codebook_size: 8192, codebook_dim: 8}
+  speaker_encoder: {input_dim: 128, out_dim: 1024, latent_dim: 128, token_num: 32, fsq_levels: [4, 4, 4, 4, 4, 4]}
+  prenet: {input_channels: 1024, vocos_dim: 384, vocos_intermediate_dim: 2048, vocos_num_layers: 12, out_channels: 1024, condition_dim: 1024}
+  postnet: {input_channels: 1024, vocos_dim: 384, vocos_intermediate_dim: 2048, vocos_num_layers: 6, out_channels: 1024}
+";
+
+/// Of the published codec.
+///
+/// # Errors
+/// None.
+pub fn codec_config() -> Result<BiCodecConfig, ModelError> {
+    BiCodecConfig::parse("BiCodec/config.yaml", CODEC)
+}
+
+/// Of wav2vec2-large-xlsr-53.
+///
+/// # Errors
+/// None.
+pub fn wav2vec2_config() -> Result<Wav2Vec2Config, ModelError> {
+    let config = json!({
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "conv_dim": [512, 512, 512, 512, 512, 512, 512],
+        "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+        "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+        "conv_bias": true,
+        "do_stable_layer_norm": true,
+        "feat_extract_norm": "layer",
+    });
+    Wav2Vec2Config::parse(Path::new("wav2vec2/config.json"), &config.to_string())
+}
+
+/// Names and shapes of the tensors of wav2vec2 that are read.
+pub fn wav2vec2_tensors(config: &Wav2Vec2Config) -> Vec<(String, Vec<usize>)> {
+    let mut all = Vec::new();
+    let mut layer = |name: String, shape: &[usize]| {
+        all.push((format!("{name}.weight"), shape.to_vec()));
+        all.push((format!("{name}.bias"), shape[..1].to_vec()));
+    };
+    let mut channels = 1;
+    for (i, (&rows, &kernel)) in config.conv_dim.iter().zip(&config.conv_kernel).enumerate() {
+        let at = format!("feature_extractor.conv_layers.{i}");
+        layer(format!("{at}.conv"), &[rows, channels, kernel]);
+        layer(format!("{at}.layer_norm"), &[rows]);
+        channels = rows;
+    }
+    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+    layer("feature_projection.layer_norm".into(), &[channels]);
+    layer("feature_projection.projection".into(), &[hidden, channels]);
+    for i in 0..LAYERS_READ {
+        let at = format!("encoder.layers.{i}");
+        for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+            layer(format!("{at}.attention.{name}"), &[hidden, hidden]);
+        }
+        layer(format!("{at}.layer_norm"), &[hidden]);
+        layer(format!("{at}.final_layer_norm"), &[hidden]);
+        let dense = format!("{at}.feed_forward");
+        layer(format!("{dense}.intermediate_dense"), &[wide, hidden]);
+        layer(format!("{dense}.output_dense"), &[hidden, wide]);
+    }
+    let at = "encoder.pos_conv_embed.conv";
+    let taps = config.num_conv_pos_embeddings;
+    let width = hidden / config.num_conv_pos_embedding_groups;
+    all.push((format!("{at}.weight_g"), vec![1, 1, taps]));
+    all.push((format!("{at}.weight_v"), vec![hidden, width, taps]));
+    all.push((format!("{at}.bias"), vec![hidden]));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::bicodec;
+
+    #[test]
+    fn the_codec_has_the_published_size() {
+        let tensors = bicodec::tensors(&codec_config().unwrap());
+        assert_eq!(tensors.len(), 840);
+        let numbers: usize = tensors
+            .iter()
+            .map(|(_, s)| s.iter().product::<usize>())
+            .sum();
+        // The published file has 625,518,756 bytes, of which the header takes less than 0.1 MB.
+        assert!(
+            (625_400_000..625_518_756).contains(&(4 * numbers)),
+            "{numbers}"
+        );
+    }
+}
