@@ -45,7 +45,7 @@ pub(crate) unsafe fn sin_squared<L: Lanes>(x: L::F) -> L::F {
     // π in three parts, the first two exact in few bits (Cody and Waite, 1980).
     let r = L::fma(n, L::splat(-3.140_625), x);
     let r = L::fma(n, L::splat(-9.670_257_6e-4), r);
-    let r = L::fma(n, L::splat(-6.277_114_4e-7), r);
+    let r = L::fma(n, L::splat(-6.277_114e-7), r);
     let square = L::mul(r, r);
     let mut p = L::splat(1.605_904_4e-10);
     for c in [
