@@ -5,7 +5,8 @@
 FOLDER is a Spark-TTS folder (spark_torch.py says which). In every round each engine is started and measures everything
 once behind its own warm-up, the order turned round each time; the table shows medians of the rounds in milliseconds. A
 ratio above 1 is crane's gain. PyTorch's codec is the faster one, with its weight norm folded, and its wav2vec2 computes the
-layers that are read. The encoders of crane compute in f32 whatever the type.
+layers that are read. The encoders of crane compute in f32 whatever the type. Before a turn the machine has to come to rest,
+and a turn during which other processes took more than a tenth of a core is repeated (Linux).
 """
 
 import argparse
@@ -14,8 +15,10 @@ import pathlib
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 
 from engines import HERE, note
+from machine import DISTURBED, Machine
 
 # Name in the table, test or part of crane's, test of PyTorch's.
 ROWS = [
@@ -26,6 +29,7 @@ ROWS = [
     ("global tokens, 6 s", "global", "global tokens"),
 ]
 Times = dict[str, list[float]]
+Engine = Callable[[argparse.Namespace, str, Times], None]
 
 
 def crane(args: argparse.Namespace, dtype: str, out: Times) -> None:
@@ -48,6 +52,22 @@ def torch(args: argparse.Namespace, dtype: str, out: Times) -> None:
             out.setdefault(row["test"], []).append(1e3 * row["seconds"])
 
 
+def turn(machine: Machine, args: argparse.Namespace, engine: Engine, dtype: str, out: Times) -> None:
+    """Lets one engine measure, again if it was disturbed; the least disturbed attempt counts."""
+    best: tuple[float, Times] | None = None
+    for _ in range(args.retries + 1):
+        machine.rest(args.patience)
+        part: Times = {}
+        share = machine.share(lambda: engine(args, dtype, part))
+        if best is None or share < best[0]:
+            best = share, part
+        if share <= DISTURBED:
+            break
+        note(f"  {engine.__name__} disturbed: other processes took {100 * share:.0f} % of a core")
+    for name, times in best[1].items():
+        out.setdefault(name, []).extend(times)
+
+
 def line(name: str, dtype: str, ours: list[float], theirs: list[float]) -> str:
     if not ours or not theirs:
         return f"| {name} | {dtype} | | | |"
@@ -62,7 +82,10 @@ def main() -> None:
     parser.add_argument("--dtypes", nargs="*", choices=["f32", "bf16"], default=["f32", "bf16"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--patience", type=float, default=120, metavar="SECONDS", help="waited for rest at most")
+    parser.add_argument("--retries", type=int, default=2)
     args = parser.parse_args()
+    machine = Machine([])
     print("| test | type | crane ms | PyTorch ms | ratio |\n| --- | --- | ---: | ---: | ---: |")
     for dtype in args.dtypes:
         ours: Times = {}
@@ -71,7 +94,7 @@ def main() -> None:
         for number in range(args.rounds):
             note(f"{dtype}, round {number + 1} of {args.rounds}")
             for engine, out in turns if number % 2 == 0 else reversed(turns):
-                engine(args, dtype, out)
+                turn(machine, args, engine, dtype, out)
         for name, own, other in ROWS:
             print(line(name, dtype, ours.get(own, []), theirs.get(other, [])), flush=True)
         speech = statistics.median(ours["speech"]) / 1e3
