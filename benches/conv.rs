@@ -123,6 +123,10 @@ fn main() {
         _ => vec![Unit::F32],
     };
     for unit in units {
+        // wav2vec2's, of three seconds.
+        if unit == Unit::F32 {
+            row("far 512", &filters, unit, [512, 512, 3, 2, 9600], false);
+        }
         row(
             "first 1024-1536",
             &filters,

@@ -20,11 +20,13 @@ use crate::kernels::Simd;
 /// Rows of a panel of weights.
 const PANEL: usize = 8;
 /// Panels of a task: what it reads of the signal serves all of them.
-const PANELS: usize = 4;
+const PANELS: usize = 8;
 /// Columns that are multiplied in one go: a panel of them stays in the first cache.
 const BLOCK: usize = 512;
 /// Samples of a task: a block of their channels stays in the second cache.
 const SEGMENT: usize = 512;
+/// Numbers of a signal that no cache holds: its samples are asked for before they are needed.
+const FAR: usize = 2 << 20;
 
 /// The weights of a convolution, packed.
 pub struct Filter {
@@ -354,6 +356,7 @@ impl Call<'_> {
                     from,
                     len,
                     carry: block > 0,
+                    ahead: panel == 0 && self.x.numbers().len() > FAR,
                     sums: &mut sums[panel * PANEL * SEGMENT / LANES..],
                 };
                 match self.filter.unit {

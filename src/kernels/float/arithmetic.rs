@@ -22,7 +22,7 @@ const LINE_BYTES: usize = 64;
 /// Asks for the line at `p`, which need not exist, in the second cache: asked for in the first, it holds up the loads
 /// behind it (on a Zen 4: half the speed).
 #[inline(always)]
-pub(super) fn prefetch<T>(p: *const T) {
+pub(in crate::kernels) fn prefetch<T>(p: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 has the instruction, and no address is wrong for it.
     unsafe {

@@ -3,7 +3,7 @@
 use half::bf16;
 
 use super::{PANEL, SEGMENT};
-use crate::kernels::float::arithmetic::{Arithmetic, Line};
+use crate::kernels::float::arithmetic::{prefetch, Arithmetic, Line};
 use crate::kernels::float::Operation;
 use crate::kernels::simd::LANES;
 
@@ -16,6 +16,8 @@ pub(super) struct Tiles<'a> {
     pub from: usize,
     pub len: usize,
     pub carry: bool,
+    /// The samples are read for the first time: those of the next tile are asked for meanwhile.
+    pub ahead: bool,
     /// `[PANEL, SEGMENT]`.
     pub sums: &'a mut [Line],
 }
@@ -49,6 +51,7 @@ impl Tiles<'_> {
                 && self.sums.len() >= PANEL * SEGMENT / LANES
                 && self.len <= SEGMENT
         );
+        let flags = (self.carry, self.ahead);
         let mut at = 0;
         while at < self.len {
             let x = self.x.as_ptr().add(self.from + at);
@@ -56,14 +59,14 @@ impl Tiles<'_> {
             if A::ACCUMULATORS < 16 {
                 for r in (0..PANEL).step_by(4) {
                     let (w, sums) = (self.weights.as_ptr().add(r), sums.add(r * SEGMENT));
-                    tile::<A, 4, 1>(w, self.columns, x, self.carry, sums);
+                    tile::<A, 4, 1>(w, self.columns, x, (self.carry, self.ahead && r == 0), sums);
                 }
                 at += LANES;
             } else if self.len - at > LANES {
-                tile::<A, PANEL, 2>(self.weights.as_ptr(), self.columns, x, self.carry, sums);
+                tile::<A, PANEL, 2>(self.weights.as_ptr(), self.columns, x, flags, sums);
                 at += 2 * LANES;
             } else {
-                tile::<A, PANEL, 1>(self.weights.as_ptr(), self.columns, x, self.carry, sums);
+                tile::<A, PANEL, 1>(self.weights.as_ptr(), self.columns, x, flags, sums);
                 at += LANES;
             }
         }
@@ -76,7 +79,7 @@ unsafe fn tile<A: Arithmetic, const R: usize, const V: usize>(
     weights: *const f32,
     columns: &[usize],
     x: *const f32,
-    carry: bool,
+    (carry, ahead): (bool, bool),
     sums: *mut f32,
 ) {
     let mut acc = [[A::zero(); V]; R];
@@ -89,6 +92,13 @@ unsafe fn tile<A: Arithmetic, const R: usize, const V: usize>(
     }
     let mut w = weights;
     for &column in columns {
+        if ahead {
+            // What is asked for need not exist.
+            let next = x.wrapping_add(column + V * LANES);
+            for v in 0..V {
+                prefetch(next.wrapping_add(v * LANES));
+            }
+        }
         // SAFETY: a column has a whole number of tiles from its start on (checked in `starts`).
         let mut units = [A::zero_units(); V];
         for (v, units) in units.iter_mut().enumerate() {
