@@ -13,6 +13,8 @@ use crate::models::spark::{self, GLOBALS};
 /// A piece while it is tried.
 pub(super) struct Attempt {
     pub output: Output,
+    /// Somebody else ended it.
+    pub stopped: bool,
     pub semantic: Vec<u32>,
     pub problem: Option<Problem>,
     /// Samples that were handed on.
@@ -57,7 +59,8 @@ impl Line {
         decoder: &mut Decoder,
         listener: &mut dyn Listener,
     ) -> Result<bool, SpeechError> {
-        if let (Some(global), false) = (spark::global(id), self.given) {
+        if let Some(global) = spark::global(id).filter(|_| !self.given && self.semantic.is_empty())
+        {
             self.globals.push(global);
         }
         let Some(token) = spark::semantic(id) else {
@@ -100,7 +103,11 @@ impl Line {
                 .iter()
                 .all(|&g| (g as usize) < decoder.global_codes());
         let can_speak = has_voice && !self.semantic.is_empty() && !self.unknown;
-        let mut problem = if !has_voice {
+        let stopped = output.finish_reason == FinishReason::Interrupted && !self.ran_away;
+        let mut problem = if stopped {
+            // Nothing is wrong with what was not finished.
+            None
+        } else if !has_voice {
             Some(Problem::NoVoice)
         } else if self.semantic.is_empty() {
             Some(Problem::NoSpeech)
@@ -115,11 +122,6 @@ impl Line {
         } else {
             None
         };
-        let stopped = output.finish_reason == FinishReason::Interrupted && !self.ran_away;
-        if stopped && can_speak {
-            // Nothing is wrong with what was not finished.
-            problem = None;
-        }
         let mut rest = Vec::new();
         if can_speak {
             let started = Instant::now();
@@ -146,6 +148,7 @@ impl Line {
         }
         Ok(Attempt {
             output,
+            stopped,
             semantic: self.semantic,
             problem,
             handed: self.handed,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::check::{most_tokens, Problem};
 use super::line::{Attempt, Line};
 use super::{SpeechError, VoiceTokens};
-use crate::generate::{Engine, FinishReason, GenerateOptions, SamplingSettings, Step};
+use crate::generate::{Engine, GenerateOptions, SamplingSettings, Step};
 use crate::models::bicodec::Decoder;
 use crate::models::spark::{self, Style, ENDS, GLOBALS};
 use crate::text::sentences::estimated_seconds;
@@ -15,7 +15,7 @@ use crate::text::sentences::estimated_seconds;
 /// Tokens of an answer at most, as in the published code.
 const MOST_TOKENS: usize = 3000;
 /// What an answer in a described voice holds before its semantic tokens, and more.
-const BEFORE_SEMANTIC: usize = 64;
+const MOST_BEFORE_SEMANTIC: usize = 128;
 
 /// In which voice.
 #[derive(Debug, Clone)]
@@ -162,12 +162,10 @@ impl Speaker {
             )?;
             decode_seconds += attempt.decode_seconds;
             generate_seconds += started.elapsed().as_secs_f64() - attempt.decode_seconds;
-            let stopped = attempt.output.finish_reason == FinishReason::Interrupted
-                && attempt.problem.is_none();
             let again = attempt.problem.filter(|problem| {
                 // A limit of the user's own is no accident.
                 let wanted = *problem == Problem::Cut && options.max_tokens.is_some();
-                !stopped && !greedy && !wanted && attempt.handed == 0 && tries <= options.retries
+                !greedy && !wanted && attempt.handed == 0 && tries <= options.retries
             });
             if let Some(problem) = again {
                 listener.again(problem, tries);
@@ -187,7 +185,7 @@ impl Speaker {
                 tries,
                 generate_seconds,
                 decode_seconds,
-                interrupted: stopped,
+                interrupted: attempt.stopped,
             });
         }
     }
@@ -248,12 +246,17 @@ fn keep_voice(manner: &mut Manner, answer: &[u32]) {
     if chosen.is_some() {
         return;
     }
-    if let Some(before) = spark::before_semantic(answer).filter(|b| b.len() <= 2 * BEFORE_SEMANTIC)
-    {
-        let globals = before.iter().filter_map(|&id| spark::global(id)).count();
-        if globals == GLOBALS {
-            *chosen = Some(before.to_vec());
-        }
+    let Some(before) = spark::before_semantic(answer) else {
+        return;
+    };
+    let globals: Vec<u32> = before.iter().filter_map(|&id| spark::global(id)).collect();
+    if globals.len() != GLOBALS {
+        return;
+    }
+    match before.len() <= MOST_BEFORE_SEMANTIC {
+        true => *chosen = Some(before.to_vec()),
+        // It says much that is no voice; the voice alone is kept.
+        false => *manner = Manner::Voice(VoiceTokens::of(globals)),
     }
 }
 

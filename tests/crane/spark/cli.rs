@@ -532,3 +532,36 @@ fn a_closed_pipe_ends_it_quietly() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_leaves_what_was_spoken() {
+    let place = Place::new();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("crane"))
+        .args(["tts", &format!("{TEXT} ").repeat(500), "-m"])
+        .arg(talker(Habit::Speaks))
+        .args(["--tokens-out", "t.json"])
+        .current_dir(place.0.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // The first piece is on the disk.
+    let temporary = place.path(&format!(".out.wav.{}.tmp", child.id()));
+    while std::fs::metadata(&temporary).map_or(0, |m| m.len()) < 20_000 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // SAFETY: a signal to a child that was not waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let samples = place.wav("out.wav").len();
+    assert!(
+        samples >= 10_000 && samples < 500 * CODES as usize * 320,
+        "{samples}"
+    );
+    assert!(!place.json("t.json")["pieces"]
+        .as_array()
+        .unwrap()
+        .is_empty());
+    assert!(!temporary.exists());
+}
