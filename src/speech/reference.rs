@@ -109,6 +109,16 @@ pub fn listen(
     let hop = config.latent_hop_length;
     let wanted = f64::from(config.sample_rate) * config.ref_segment_duration;
     let len = wanted as usize / hop * hop;
+    if len <= codec.mel_params.n_fft / 2 {
+        return Err(ModelError::Config {
+            file: folder.join("config.yaml").display().to_string(),
+            reason: format!(
+                "ref_segment_duration {} is shorter than a frame of the spectrogram ({} samples)",
+                config.ref_segment_duration, codec.mel_params.n_fft
+            ),
+        }
+        .into());
+    }
     let first = as_f32(&reference_clip(&samples, len));
     let no_memory = |e| WeightsError::Io {
         file: parts.bicodec.clone(),

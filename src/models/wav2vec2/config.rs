@@ -84,7 +84,9 @@ impl Wav2Vec2Config {
         if let Some(size) = all.copied().find(|&size| size == 0 || size > LARGEST) {
             return Err(format!("a size of {size}"));
         }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads)
+        if !self
+            .hidden_size
+            .is_multiple_of(2 * self.num_attention_heads)
             || !self
                 .hidden_size
                 .is_multiple_of(self.num_conv_pos_embedding_groups)
