@@ -199,17 +199,17 @@ impl Wav2Vec2 {
     fn convolved(&self, samples: &[f32], go_on: &dyn Fn() -> bool) -> Option<Signal> {
         let simd = Simd::detect();
         let mut x = Signal::from_channels(samples, 1);
-        let mut split = Signal::default();
+        let (mut split, mut made) = (Signal::default(), Signal::default());
         let mut len = samples.len();
         for (layer, &stride) in self.convs.iter().zip(&self.strides) {
             if !go_on() {
                 return None;
             }
             x.split(stride, &mut split);
-            layer.filter.apply(&split, Out::plain(&mut x));
+            layer.filter.apply(&split, Out::plain(&mut made));
             len = layer.filter.strided_len(len, stride);
-            let part = x.part(0, len);
-            channel_norm(simd, &part, &layer.norm, true, Unit::F32, &mut x);
+            made.truncate(len);
+            channel_norm(simd, &made, &layer.norm, true, Unit::F32, &mut x);
         }
         Some(x)
     }

@@ -4,6 +4,7 @@ use half::bf16;
 
 use crate::kernels::float::arithmetic::Line;
 use crate::kernels::float::Unit;
+use crate::kernels::pool::{self, Parts};
 use crate::kernels::simd::LANES;
 
 /// Samples that a tile of a [`super::Filter`] takes at most; what lies past the end of a signal up to a whole number of
@@ -169,19 +170,35 @@ impl Signal {
         part
     }
 
+    /// Keeps the first `len` samples of each channel.
+    pub fn truncate(&mut self, len: usize) {
+        if len >= self.len {
+            return;
+        }
+        let (margin, end) = (self.margin, self.len);
+        for row in 0..self.channels.div_ceil(self.unit.numbers()) {
+            self.row_mut(row)[margin + len..margin + end].fill(0.0);
+        }
+        self.len = len;
+    }
+
     /// Each channel as `stride` channels, of which the `i`th has every `stride`th sample from the `i`th on: what a
     /// convolution of that stride reads.
     pub fn split(&self, stride: usize, out: &mut Self) {
         out.reshape(Unit::F32, self.channels * stride, self.len.div_ceil(stride));
-        for channel in 0..self.channels {
+        let (len, margin, step) = (out.len, out.margin, out.stride);
+        let rows = Parts::new(out.numbers_mut());
+        pool::run(self.channels, |channel| {
             let samples = self.channel(channel);
             for phase in 0..stride {
-                let to = out.channel_mut(channel * stride + phase);
-                to.fill(0.0);
+                // SAFETY: each task has its own rows.
+                let to = unsafe { rows.part((channel * stride + phase) * step + margin, len) };
                 let every = samples.iter().skip(phase).step_by(stride);
+                let filled = every.len().min(len);
                 to.iter_mut().zip(every).for_each(|(to, x)| *to = *x);
+                to[filled..].fill(0.0);
             }
-        }
+        });
     }
 }
 
