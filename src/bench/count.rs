@@ -45,6 +45,14 @@ impl Work {
 }
 
 impl Counts {
+    /// The same where `rows` of the head's `all` are computed.
+    pub fn with_head_rows(mut self, rows: usize, all: usize) -> Self {
+        let part = |n: u64| (n as f64 * rows.min(all) as f64 / all.max(1) as f64) as u64;
+        self.head_parameters = part(self.head_parameters);
+        self.head_bytes = part(self.head_bytes);
+        self
+    }
+
     /// Of the model in `loader`'s checkpoint.
     pub fn of(loader: &Loader, config: &Config) -> Self {
         let cache_number_bytes = loader.cache_type().bytes();

@@ -12,7 +12,7 @@ use crate::generate::{GenerateError, Sampler, SamplingSettings};
 use crate::kernels::limits::Arithmetic;
 use crate::kernels::Unit;
 use crate::models::bicodec::{self, Decoder, Voice};
-use crate::models::spark::TOKENS_A_SECOND;
+use crate::models::spark::{self, TOKENS_A_SECOND};
 use crate::models::{self, Config, LanguageModel, ModelError};
 use crate::nn::conv;
 use crate::speech::stream::Stream;
@@ -52,13 +52,16 @@ impl Speaker {
         let started = Instant::now();
         let loader = Loader::new(&model.llm, &subject.options)?;
         check_widths(&loader, subject.options.quant)?;
-        let counts = Counts::of(&loader, &config);
+        let counts =
+            Counts::of(&loader, &config).with_head_rows(spark::ANSWER.len(), config.vocab_size);
         let codec: u64 = model.codec.tensors().map(|info| info.bytes as u64).sum();
         if subject.options.device.is_cpu() {
             memory::check(counts.held_bytes.saturating_add(codec))?;
         }
         loader.notes().iter().for_each(|note| watch.note(note));
-        let llm = models::load(&loader, Some(PROMPT + ANSWER))?;
+        let mut llm = models::load(&loader, Some(PROMPT + ANSWER))?;
+        // As where tokens are drawn.
+        llm.restrict(Some(spark::ANSWER));
         let llm_ms = milliseconds(started);
         drop(loader);
 
