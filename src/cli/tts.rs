@@ -57,6 +57,7 @@ pub fn run(args: &TtsArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         settings,
         sink,
         joiner: Joiner::new(studio.sample_rate()),
+        pause: None,
         report: Report::new(args, &studio, started),
         studio: &studio,
         polled: interrupt::Deferred::new(),
@@ -71,6 +72,8 @@ struct Session<'a> {
     settings: &'a Settings,
     sink: AudioSink<'a>,
     joiner: Joiner,
+    /// Samples of silence before the next piece, once there was one.
+    pause: Option<usize>,
     report: Report,
     studio: &'a Studio,
     /// Ctrl-C ends the speech, not the program.
@@ -93,23 +96,20 @@ impl Session<'_> {
             stream: self.args.stream || self.args.play,
         };
         let rate = f64::from(speaker.decoder().sample_rate());
-        let mut pause = 0;
         let mut index = 0;
         while let Some(piece) = source.next(self.settings)? {
             if interrupt::pressed() {
                 return Ok(false);
             }
-            if index > 0 {
-                let silence = self.joiner.join(pause);
-                self.sink.write(&silence)?;
-            }
-            let paragraph = if piece.paragraph { PARAGRAPH } else { 1.0 };
-            pause = (self.args.pause * paragraph * rate) as usize;
             let unknown = manner.voice().is_none();
             let spoken = self.say(&piece.text, index, speaker, manner, &options)?;
             let interrupted = spoken.interrupted;
             let fatal = spoken.problem.filter(|p| p.is_fatal());
             self.note_problem(index, &spoken);
+            if spoken.samples > 0 {
+                let paragraph = if piece.paragraph { PARAGRAPH } else { 1.0 };
+                self.pause = Some((self.args.pause * paragraph * rate) as usize);
+            }
             self.report.pieces.push(spoken);
             if interrupted {
                 return Ok(false);
@@ -143,6 +143,7 @@ impl Session<'_> {
     ) -> anyhow::Result<Spoken> {
         let mut writer = Writer {
             joiner: &mut self.joiner,
+            pause: &mut self.pause,
             sink: &mut self.sink,
             report: &mut self.report,
             settings: self.settings,
@@ -248,6 +249,7 @@ impl Session<'_> {
 /// Joins a piece to what was said and writes it.
 struct Writer<'a, 'b> {
     joiner: &'a mut Joiner,
+    pause: &'a mut Option<usize>,
     sink: &'a mut AudioSink<'b>,
     report: &'a mut Report,
     settings: &'a Settings,
@@ -258,6 +260,10 @@ struct Writer<'a, 'b> {
 impl Listener for Writer<'_, '_> {
     fn samples(&mut self, samples: &[f32]) -> io::Result<()> {
         self.report.first_audio();
+        // A piece that is not spoken leaves no silence either.
+        if let Some(pause) = self.pause.take() {
+            self.sink.write(&self.joiner.join(pause))?;
+        }
         self.sink.write(&self.joiner.push(samples))
     }
 
@@ -288,7 +294,8 @@ fn again(
     let go_on = || !interrupt::pressed();
     let pause = (args.pause * f64::from(decoder.sample_rate())) as usize;
     let mut interrupted = false;
-    for (index, piece) in script.pieces.iter().enumerate() {
+    let spoken = script.pieces.iter().filter(|p| !p.semantic.is_empty());
+    for (index, piece) in spoken.enumerate() {
         if index > 0 {
             sink.write(&joiner.join(pause))?;
         }

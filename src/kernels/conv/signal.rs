@@ -94,11 +94,6 @@ impl Signal {
         }
     }
 
-    /// Sets every sample to zero.
-    pub fn clear(&mut self) {
-        self.lines.fill(Line::ZERO);
-    }
-
     pub fn channels(&self) -> usize {
         self.channels
     }

@@ -43,6 +43,17 @@ fn an_answer_that_is_no_speech_is_tried_again_and_said() {
 }
 
 #[test]
+fn pieces_without_speech_leave_no_file_of_silence() {
+    let place = Place::new();
+    let wav = fixture("reference.wav");
+    let text = "The first sentence is long enough. The second one is long enough too. And a third.";
+    let clone = ["--clone", wav.to_str().unwrap(), "--retries", "0"];
+    let output = place.tts(talker(Habit::SaysNothing), &[&[text], &clone[..]].concat());
+    fails(&output, 1, "nothing was spoken");
+    assert!(!place.path("out.wav").exists());
+}
+
+#[test]
 fn texts_without_speech_are_refused() {
     let place = Place::new();
     let model = talker(Habit::Speaks);
