@@ -42,18 +42,12 @@ impl Conversation {
 
     /// As the template takes it.
     pub fn messages(&self) -> Vec<Message> {
-        let system = self.system.iter().map(|text| Message {
-            role: "system".into(),
-            content: text.clone(),
-        });
+        let system = self.system.iter().map(|text| Message::text("system", text));
         system.chain(self.turns.iter().cloned()).collect()
     }
 
     fn push(&mut self, role: &str, content: String) {
-        self.turns.push(Message {
-            role: role.into(),
-            content,
-        });
+        self.turns.push(Message::text(role, content));
     }
 }
 

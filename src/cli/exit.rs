@@ -127,7 +127,7 @@ fn generate_code(error: &GenerateError) -> u8 {
 
 fn model_code(error: &ModelError) -> u8 {
     match error {
-        ModelError::UnknownArchitecture { .. } | ModelError::TaskNotBuilt { .. } => FAILED,
+        ModelError::UnknownArchitecture { .. } => FAILED,
         ModelError::Config { .. } => CORRUPT,
         ModelError::ContextFull { .. } | ModelError::ContextSize { .. } => TOO_LARGE,
         ModelError::Weights(error) => weights_code(error),

@@ -176,14 +176,10 @@ fn render(session: &mut Session, input: Input, args: &RunArgs) -> anyhow::Result
 }
 
 fn conversation(system: Option<&str>, prompt: String) -> Vec<Message> {
-    let message = |role: &str, content: String| Message {
-        role: role.into(),
-        content,
-    };
-    let system = system.map(|text| message("system", text.to_string()));
+    let system = system.map(|text| Message::text("system", text));
     system
         .into_iter()
-        .chain([message("user", prompt)])
+        .chain([Message::text("user", prompt)])
         .collect()
 }
 

@@ -11,6 +11,7 @@ use super::{
     log_softmax, FinishReason, GenerateError, GenerateOptions, Output, Sampler, Step, StopMatcher,
     Timings,
 };
+use crate::models::picture::{self, Picture, NO_TOKEN};
 use crate::models::{LanguageModel, ModelError};
 use crate::text::Tokenizer;
 
@@ -23,6 +24,27 @@ pub struct Engine {
     tokenizer: Arc<Tokenizer>,
     /// The tokens whose keys and values the model holds.
     cached: Vec<u32>,
+    /// The images among them, and behind them.
+    pictures: Vec<Picture>,
+}
+
+/// What is to be gone on with: token ids, [`NO_TOKEN`] where none names what an image shows there, and the images.
+#[derive(Debug, Clone, Copy)]
+pub struct Sequence<'a> {
+    pub ids: &'a [u32],
+    pub pictures: &'a [Picture],
+}
+
+impl<'a> From<&'a [u32]> for Sequence<'a> {
+    fn from(ids: &'a [u32]) -> Self {
+        Self { ids, pictures: &[] }
+    }
+}
+
+impl<'a> From<&'a Vec<u32>> for Sequence<'a> {
+    fn from(ids: &'a Vec<u32>) -> Self {
+        ids.as_slice().into()
+    }
 }
 
 impl Engine {
@@ -32,6 +54,7 @@ impl Engine {
             model,
             tokenizer: Arc::new(tokenizer),
             cached: Vec::new(),
+            pictures: Vec::new(),
         }
     }
 
@@ -51,18 +74,26 @@ impl Engine {
     ///
     /// # Errors
     /// An empty prompt, one longer than the context, logits that are not numbers.
-    pub fn generate(
+    pub fn generate<'a>(
         &mut self,
-        prompt: &[u32],
+        prompt: impl Into<Sequence<'a>>,
         options: &GenerateOptions,
         interrupted: &dyn Fn() -> bool,
         on_step: &mut dyn FnMut(Step) -> bool,
     ) -> Result<Output, GenerateError> {
         let started = Instant::now();
+        let Sequence {
+            ids: prompt,
+            pictures,
+        } = prompt.into();
         self.check_prompt(prompt)?;
         self.model.restrict(options.vocabulary.clone());
+        let changed = picture::difference(&self.pictures, pictures).unwrap_or(usize::MAX);
         // The last token is always computed: its logits are needed.
-        let shared = shared_prefix(&self.cached, prompt).min(prompt.len() - 1);
+        let shared = shared_prefix(&self.cached, prompt)
+            .min(prompt.len() - 1)
+            .min(changed);
+        self.show(pictures);
         let mut timings = Timings {
             cached_tokens: shared,
             prefill_tokens: prompt.len() - shared,
@@ -73,7 +104,12 @@ impl Engine {
         };
         timings.prefill_tps = rate(timings.prefill_tokens, started);
 
-        let mut sampler = Sampler::new(&options.sampling, options.seed, prompt);
+        // A prompt that is not all tokens is, for transformers' penalties, none.
+        let seen = match prompt.contains(&NO_TOKEN) {
+            true => &[],
+            false => prompt,
+        };
+        let mut sampler = Sampler::new(&options.sampling, options.seed, seen);
         let tokenizer = Arc::clone(&self.tokenizer);
         let mut run = Run::new(&tokenizer, options);
         let mut first_token: Option<Instant> = None;
@@ -137,6 +173,7 @@ impl Engine {
             });
         }
         self.forget_all_but(0);
+        self.show(&[]);
         let mut scores = Vec::with_capacity(ids.len() - 1);
         let last = ids.len() - 1;
         for start in (0..last).step_by(SCORE_CHUNK) {
@@ -204,6 +241,11 @@ impl Engine {
                 Err(error.into())
             }
         }
+    }
+
+    fn show(&mut self, pictures: &[Picture]) {
+        self.model.place(pictures);
+        self.pictures = pictures.to_vec();
     }
 
     fn forget_all_but(&mut self, len: usize) {

@@ -5,7 +5,7 @@ mod logprobs;
 mod sampler;
 mod stop;
 
-pub use engine::Engine;
+pub use engine::{Engine, Sequence};
 pub use logprobs::log_softmax;
 pub use sampler::Sampler;
 pub use stop::StopMatcher;

@@ -56,7 +56,7 @@ pub fn select(names: &[&str], want: &Want) -> Result<Selection, Unselectable> {
         Want::Gguf(quant) => {
             let found = gguf_name::of_quant(names, quant);
             match (found.is_empty(), has_gguf, has_safetensors) {
-                (false, ..) => Ok(gguf(found, None)),
+                (false, ..) => Ok(gguf(names, found, None)),
                 (true, true, _) => Err(Unselectable::NoSuchQuant(quants)),
                 (true, false, true) => Err(Unselectable::OnlySafetensors),
                 (true, false, false) => Err(no_weights(names)),
@@ -78,11 +78,16 @@ fn no_weights(names: &[&str]) -> Unselectable {
     }
 }
 
-fn gguf(found: Vec<&str>, instead: Option<String>) -> Selection {
+/// The files `found` of a model, and what reads its images where that is a file of its own.
+fn gguf(names: &[&str], found: Vec<&str>, instead: Option<String>) -> Selection {
     Selection {
         entry: found.first().map(|f| f.to_string()),
         quant: found.first().and_then(|f| gguf_name::quant_of(f)),
-        files: found.into_iter().map(String::from).collect(),
+        files: found
+            .into_iter()
+            .chain(gguf_name::projector(names))
+            .map(String::from)
+            .collect(),
         instead,
     }
 }
@@ -93,7 +98,7 @@ fn any_gguf(names: &[&str], quants: &[String]) -> Result<Selection, Unselectable
         Some(q) => {
             let found = gguf_name::of_quant(names, q);
             let instead = (q != gguf_name::USUAL).then(|| q.clone());
-            Ok(gguf(found, instead))
+            Ok(gguf(names, found, instead))
         }
         None => {
             let mut found: Vec<&str> = names
@@ -108,7 +113,7 @@ fn any_gguf(names: &[&str], quants: &[String]) -> Result<Selection, Unselectable
             {
                 found.truncate(1);
             }
-            Ok(gguf(found, None))
+            Ok(gguf(names, found, None))
         }
     }
 }
@@ -255,6 +260,18 @@ mod tests {
         let s = select(&names, &Want::Any).expect("selectable");
         assert_eq!(s.files.len(), 6);
         assert!(s.files.contains(&"wav2vec2/pytorch_model.bin".to_string()));
+    }
+
+    #[test]
+    fn a_model_with_images_brings_its_projector() {
+        let names = ["vl-q8_0.gguf", "mmproj-vl-f32.gguf", "mmproj-vl-f16.gguf"];
+        let s = select(&names, &Want::Gguf("q8_0".into())).expect("selectable");
+        assert_eq!(s.files, ["vl-q8_0.gguf", "mmproj-vl-f16.gguf"]);
+        assert_eq!(s.entry.as_deref(), Some("vl-q8_0.gguf"));
+        assert_eq!(
+            select(&names, &Want::Any).expect("selectable").files,
+            s.files
+        );
     }
 
     #[test]

@@ -61,7 +61,25 @@ pub fn split_part(file: &str) -> Option<(u32, u32)> {
 /// Whether a file is a model's weights and not a projector or a calibration matrix.
 pub fn is_model(file: &str) -> bool {
     let base = file.rsplit('/').next().unwrap_or(file).to_ascii_lowercase();
-    base.ends_with(".gguf") && !base.starts_with("mmproj") && !base.contains("imatrix")
+    base.ends_with(".gguf") && !is_projector(&base) && !base.contains("imatrix")
+}
+
+/// Whether a file is what llama.cpp calls a projector: the image encoder of a model.
+pub fn is_projector(file: &str) -> bool {
+    let base = file.rsplit('/').next().unwrap_or(file).to_ascii_lowercase();
+    base.ends_with(".gguf") && base.contains("mmproj")
+}
+
+/// The projector to take of several, in the order of what loses least for its size.
+pub fn projector<'a>(names: &[&'a str]) -> Option<&'a str> {
+    const PREFERENCE: [&str; 4] = ["f16", "bf16", "q8_0", "f32"];
+    let rank = |name: &str| {
+        let quant = quant_of(name);
+        let place = PREFERENCE.iter().position(|p| quant.as_deref() == Some(p));
+        place.unwrap_or(PREFERENCE.len())
+    };
+    let found = names.iter().copied().filter(|name| is_projector(name));
+    found.min_by_key(|name| (rank(name), name.len(), *name))
 }
 
 /// The files of the quantisation `wanted` among `names`: one file, or all parts of a split one.

@@ -7,7 +7,7 @@ use super::simd::{Kernel, Lanes, Simd};
 const TOKENS_A_TASK: usize = 16;
 
 /// Cosines and sines of the tokens of a pass, each `[tokens, head_dim / 2]`.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Angles<'a> {
     pub cos: &'a [f32],
     pub sin: &'a [f32],
@@ -16,25 +16,27 @@ pub struct Angles<'a> {
     pub neighbours: bool,
 }
 
-/// Rotates every head of `x`, `[tokens, heads · head_dim]`.
+/// Rotates every head of `x`, `[tokens, heads · head_dim]` with rows `stride` numbers apart.
 ///
 /// # Panics
 /// Lengths that do not fit each other.
-pub fn rotate(simd: Simd, x: &mut [f32], heads: usize, angles: Angles) {
+pub fn rotate(simd: Simd, x: &mut [f32], stride: usize, heads: usize, angles: Angles) {
     let width = heads * angles.head_dim;
     let half = angles.head_dim / 2;
-    assert!(width > 0 && half > 0 && x.len().is_multiple_of(width));
-    let tokens = x.len() / width;
+    assert!(width > 0 && half > 0 && width <= stride);
+    let tokens = angles.cos.len() / half;
     assert!(angles.cos.len() == tokens * half && angles.sin.len() == tokens * half);
+    assert!(tokens == 0 || x.len() >= (tokens - 1) * stride + width);
     let parts = Parts::new(x);
     pool::run(tokens.div_ceil(TOKENS_A_TASK), |task| {
         let first = task * TOKENS_A_TASK;
         let count = TOKENS_A_TASK.min(tokens - first);
-        // SAFETY: each task has its own tokens.
-        let x = unsafe { parts.part(first * width, count * width) };
+        // SAFETY: each task has its own tokens; the last row may end before the next would begin.
+        let x = unsafe { parts.part(first * stride, (count - 1) * stride + width) };
         let range = first * half..(first + count) * half;
         simd.run(Rotate {
             x,
+            stride,
             heads,
             angles: Angles {
                 cos: &angles.cos[range.clone()],
@@ -47,6 +49,7 @@ pub fn rotate(simd: Simd, x: &mut [f32], heads: usize, angles: Angles) {
 
 struct Rotate<'a> {
     x: &'a mut [f32],
+    stride: usize,
     heads: usize,
     angles: Angles<'a>,
 }
@@ -64,8 +67,8 @@ impl Kernel for Rotate<'_> {
         } = self.angles;
         let half = head_dim / 2;
         let tables = cos.chunks_exact(half).zip(sin.chunks_exact(half));
-        for (x, (cos, sin)) in self.x.chunks_exact_mut(self.heads * head_dim).zip(tables) {
-            for head in x.chunks_exact_mut(head_dim) {
+        for (x, (cos, sin)) in self.x.chunks_mut(self.stride).zip(tables) {
+            for head in x[..self.heads * head_dim].chunks_exact_mut(head_dim) {
                 if neighbours {
                     for ((pair, cos), sin) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
                         let (a, b) = (pair[0], pair[1]);
@@ -109,7 +112,7 @@ mod tests {
                     head_dim,
                     neighbours,
                 };
-                rotate(simd, &mut y, heads, angles);
+                rotate(simd, &mut y, heads * head_dim, heads, angles);
                 for (token, (x, y)) in x.chunks(30).zip(y.chunks(30)).enumerate() {
                     for head in 0..heads {
                         for i in 0..5 {

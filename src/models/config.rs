@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::rope_config;
+use super::vision;
 use super::ModelError;
 use crate::nn::{RopeConfig, RopeLayout};
 use crate::weights::{Checkpoint, Header, Metadata};
@@ -38,15 +39,22 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration of `checkpoint`; `model_type` is `llama`, `mistral`, `qwen2` or `qwen3`.
+    /// Reads the configuration of `checkpoint`'s decoder; `model_type` as in [`super::ARCHITECTURES`].
     ///
     /// # Errors
     /// A field that is missing, of another type, or that asks for something crane does not compute.
     pub fn read(checkpoint: &Checkpoint, model_type: &str) -> Result<Self, ModelError> {
         let file = checkpoint.path().display().to_string();
+        // The decoders of these models of images and text are Qwen2's.
+        let decoder = match model_type {
+            "qwen2_5_vl" | "namo" => "qwen2",
+            other => other,
+        };
         let config = match checkpoint.header() {
-            Header::Gguf(metadata) => Self::from_gguf(checkpoint, metadata, model_type),
-            Header::HuggingFace(json) => Self::from_json(json, model_type),
+            Header::Gguf(metadata) => Self::from_gguf(checkpoint, metadata, decoder),
+            Header::HuggingFace(json) if decoder == model_type => Self::from_json(json, decoder),
+            Header::HuggingFace(json) => vision::text_config(json, model_type, checkpoint)
+                .and_then(|json| Self::from_json(&json, decoder)),
         };
         config
             .and_then(|config| config.checked())

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::picture::{self, Picture};
 use super::{Config, LanguageModel, ModelError};
 use crate::kernels::Simd;
 use crate::nn::{
@@ -32,6 +33,8 @@ pub struct Llama {
     vocab_size: usize,
     /// The tokens whose logits are wanted, where not all are.
     vocabulary: Option<Range<usize>>,
+    /// Images of the sequence, in order.
+    pictures: Vec<Picture>,
     work: Workspace,
 }
 
@@ -90,6 +93,7 @@ impl Llama {
             context,
             vocab_size: config.vocab_size,
             vocabulary: None,
+            pictures: Vec::new(),
             work: Workspace::new(Simd::detect()),
         })
     }
@@ -101,8 +105,15 @@ impl Llama {
         tokens: &[u32],
         go_on: &dyn Fn() -> bool,
     ) -> candle_core::Result<Option<Rows>> {
-        let mut x = self.embed_tokens.forward(tokens)?;
-        let tables = self.rope.tables(self.cached, tokens.len())?;
+        let mut x = self.embed(tokens)?;
+        let tables = match self.rope.has_axes() && !self.pictures.is_empty() {
+            true => {
+                let positions = self.cached..self.cached + tokens.len();
+                let positions = picture::axes(&self.pictures, positions);
+                self.rope.tables_of(self.cached, positions.into_iter())?
+            }
+            false => self.rope.tables(self.cached, tokens.len())?,
+        };
         for layer in &mut self.layers {
             if !go_on() {
                 self.truncate(self.cached);
@@ -112,6 +123,20 @@ impl Llama {
         }
         self.cached += tokens.len();
         Ok(Some(x))
+    }
+
+    /// Embeddings of the next tokens, and rows of images where these stand.
+    fn embed(&self, tokens: &[u32]) -> candle_core::Result<Rows> {
+        if self.pictures.is_empty() {
+            return self.embed_tokens.forward(tokens);
+        }
+        // What no token names is written over.
+        let known = tokens
+            .iter()
+            .map(|&id| if id == picture::NO_TOKEN { 0 } else { id });
+        let mut x = self.embed_tokens.forward(&known.collect::<Vec<_>>())?;
+        picture::put(&self.pictures, self.cached, &mut x)?;
+        Ok(x)
     }
 
     /// Logits of `x`, `[tokens, hidden]`, as f32.
@@ -197,6 +222,10 @@ impl LanguageModel for Llama {
         self.vocabulary = vocabulary
             .map(|ids| (ids.start as usize).min(size)..(ids.end as usize).min(size))
             .filter(|ids| !ids.is_empty());
+    }
+
+    fn place(&mut self, pictures: &[Picture]) {
+        self.pictures = pictures.to_vec();
     }
 
     fn vocab_size(&self) -> usize {

@@ -3,8 +3,10 @@
 pub mod bicodec;
 mod config;
 mod llama;
+pub mod picture;
 mod rope_config;
 pub mod spark;
+pub mod vision;
 pub mod wav2vec2;
 
 use std::ops::Range;
@@ -13,6 +15,8 @@ use candle_core::Tensor;
 
 pub use config::Config;
 pub use llama::Llama;
+pub use picture::{Encoded, Picture};
+pub use vision::ImageEncoder;
 
 use crate::weights::{Checkpoint, Header, Loader};
 
@@ -25,8 +29,6 @@ pub enum ModelError {
         found: String,
         known: String,
     },
-    #[error("'{model}' is a {task} model; its code is not part of this version of crane ('crane pull' and 'crane show' work)")]
-    TaskNotBuilt { model: String, task: &'static str },
     #[error("{file}: {reason}; fetch it again with 'crane pull --force MODEL', or use another copy of the model")]
     Config { file: String, reason: String },
     #[error(
@@ -79,6 +81,9 @@ pub trait LanguageModel: Send {
     /// From now on [`LanguageModel::forward`] gives −∞ for the tokens that are not in `vocabulary`, and need not compute
     /// them; None: all are computed.
     fn restrict(&mut self, vocabulary: Option<Range<u32>>);
+    /// From now on these images stand in the sequence, in order, and their rows are read where they stand, in place of
+    /// the embeddings of tokens. What is in the cache is not computed again.
+    fn place(&mut self, pictures: &[Picture]);
     /// Rows of the output head.
     fn vocab_size(&self) -> usize;
 }
@@ -93,11 +98,15 @@ pub struct Architecture {
     /// As in `model_type` of config.json, e.g. `qwen2`.
     pub model_type: &'static str,
     pub task: Task,
-    /// None while the code is to come.
-    loader: Option<TextLoader>,
+    loader: TextLoader,
+    /// What reads its images, where it takes any.
+    encoder: Option<EncoderLoader>,
+    /// What its makers put for a system message where none is given and the chat template names none.
+    pub system: Option<&'static str>,
 }
 
 type TextLoader = fn(&Loader, &Config, usize) -> Result<Box<dyn LanguageModel>, ModelError>;
+type EncoderLoader = fn(&Loader) -> Result<Box<dyn ImageEncoder>, ModelError>;
 
 fn load_llama(
     loader: &Loader,
@@ -114,42 +123,54 @@ pub static ARCHITECTURES: &[Architecture] = &[
         gguf: Some("llama"),
         model_type: "llama",
         task: Task::Text,
-        loader: Some(load_llama),
+        loader: load_llama,
+        encoder: None,
+        system: None,
     },
     Architecture {
         hf: "MistralForCausalLM",
         gguf: None,
         model_type: "mistral",
         task: Task::Text,
-        loader: Some(load_llama),
+        loader: load_llama,
+        encoder: None,
+        system: None,
     },
     Architecture {
         hf: "Qwen2ForCausalLM",
         gguf: Some("qwen2"),
         model_type: "qwen2",
         task: Task::Text,
-        loader: Some(load_llama),
+        loader: load_llama,
+        encoder: None,
+        system: None,
     },
     Architecture {
         hf: "Qwen3ForCausalLM",
         gguf: Some("qwen3"),
         model_type: "qwen3",
         task: Task::Text,
-        loader: Some(load_llama),
+        loader: load_llama,
+        encoder: None,
+        system: None,
     },
     Architecture {
         hf: "Qwen2_5_VLForConditionalGeneration",
         gguf: Some("qwen2vl"),
         model_type: "qwen2_5_vl",
         task: Task::Vision,
-        loader: None,
+        loader: load_llama,
+        encoder: Some(vision::qwen::load),
+        system: None,
     },
     Architecture {
         hf: "NamoForCausalLM",
         gguf: None,
         model_type: "namo",
         task: Task::Vision,
-        loader: None,
+        loader: load_llama,
+        encoder: Some(vision::namo::load),
+        system: Some(vision::namo::SYSTEM),
     },
 ];
 
@@ -224,7 +245,6 @@ fn named_rightly(json: &serde_json::Value) -> Result<(), String> {
 pub fn known() -> String {
     ARCHITECTURES
         .iter()
-        .filter(|row| row.loader.is_some())
         .map(|row| row.hf)
         .collect::<Vec<_>>()
         .join(", ")
@@ -251,7 +271,7 @@ pub struct Summary {
 /// # Errors
 /// As [`detect`] and [`Config::read`].
 pub fn summary(checkpoint: &Checkpoint) -> Result<Summary, ModelError> {
-    let row = text_row(checkpoint)?;
+    let row = detect(checkpoint)?;
     let config = Config::read(checkpoint, row.model_type)?;
     Ok(Summary {
         architecture: row.hf.to_string(),
@@ -276,7 +296,7 @@ pub fn summary(checkpoint: &Checkpoint) -> Result<Summary, ModelError> {
 /// shape, a `context` of 0 or past the model's own.
 pub fn load(loader: &Loader, context: Option<usize>) -> Result<Box<dyn LanguageModel>, ModelError> {
     let checkpoint = loader.checkpoint();
-    let row = text_row(checkpoint)?;
+    let row = detect(checkpoint)?;
     let config = Config::read(checkpoint, row.model_type)?;
     let context = match context {
         Some(asked) if asked == 0 || asked > config.context_length => {
@@ -288,28 +308,20 @@ pub fn load(loader: &Loader, context: Option<usize>) -> Result<Box<dyn LanguageM
         Some(asked) => asked,
         None => config.context_length.min(DEFAULT_CONTEXT),
     };
-    match row.loader {
-        Some(load) => load(loader, &config, context),
-        None => Err(not_built(checkpoint, row)),
-    }
+    (row.loader)(loader, &config, context)
 }
 
-/// The row of a model that generates text.
-fn text_row(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelError> {
-    let row = detect(checkpoint)?;
-    match row.loader {
-        Some(_) => Ok(row),
-        None => Err(not_built(checkpoint, row)),
+/// Builds what reads the images of the model in `loader`'s checkpoint; of a GGUF model, that of its mmproj file. None
+/// for a model that takes no images.
+///
+/// # Errors
+/// A configuration crane does not compute, a tensor that is missing or of another shape.
+pub fn load_encoder(loader: &Loader) -> Result<Option<Box<dyn ImageEncoder>>, ModelError> {
+    if vision::mmproj::is(loader.checkpoint()) {
+        return vision::qwen::load(loader).map(Some);
     }
-}
-
-fn not_built(checkpoint: &Checkpoint, row: &Architecture) -> ModelError {
-    ModelError::TaskNotBuilt {
-        model: checkpoint.path().display().to_string(),
-        task: match row.task {
-            Task::Text => "text",
-            Task::Vision => "vision",
-            Task::Speech => "speech",
-        },
+    match detect(loader.checkpoint())?.encoder {
+        Some(load) => load(loader).map(Some),
+        None => Ok(None),
     }
 }

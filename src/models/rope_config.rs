@@ -42,6 +42,13 @@ pub fn from_json(json: &Json, context: usize) -> Result<RopeConfig, String> {
             .filter(|value| value.is_finite() && *value > 0.0)
             .ok_or_else(|| format!("config.json: rope scaling '{kind}' has no positive '{key}'"))
     };
+    let sections =
+        match scaling.and_then(|s| s.get("mrope_section")) {
+            None | Some(Json::Null) => None,
+            Some(value) => Some(sections(value).ok_or_else(|| {
+                format!("config.json: mrope_section is {value}, not three counts")
+            })?),
+        };
     let original = || {
         number("original_max_position_embeddings")
             .map(|n| n as usize)
@@ -49,7 +56,7 @@ pub fn from_json(json: &Json, context: usize) -> Result<RopeConfig, String> {
             .unwrap_or(context)
     };
     let scaling = match kind {
-        "default" => RopeScaling::None,
+        "default" | "mrope" => RopeScaling::None,
         "linear" => RopeScaling::Linear {
             factor: needed("factor")?,
         },
@@ -85,7 +92,17 @@ pub fn from_json(json: &Json, context: usize) -> Result<RopeConfig, String> {
         theta,
         layout: RopeLayout::Halves,
         scaling,
+        sections,
     })
+}
+
+/// Frequencies of the axes time, height and width.
+fn sections(value: &Json) -> Option<[usize; 3]> {
+    let counts = value.as_array()?.iter().map(|n| {
+        let n = usize::try_from(n.as_u64()?).ok()?;
+        (n < 1 << 16).then_some(n)
+    });
+    counts.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 /// YaRN's factor on cosine and sine (section 3.4), with DeepSeek's two scales where they stand.
@@ -136,9 +153,28 @@ pub fn from_gguf(
             ))
         }
     };
+    // llama.cpp writes a fourth section, which is 0.
+    let sections = match metadata.array(&format!("{arch}.rope.dimension_sections")) {
+        None => None,
+        Some(counts) => {
+            let counts: Option<Vec<usize>> = counts.iter().map(|n| n.as_usize()).collect();
+            match counts.as_deref() {
+                // llama.cpp writes a fourth section, which is 0.
+                Some(&[time, height, width] | &[time, height, width, 0]) => {
+                    Some([time, height, width])
+                }
+                _ => {
+                    return Err(format!(
+                        "{arch}.rope.dimension_sections are not three counts"
+                    ))
+                }
+            }
+        }
+    };
     Ok(RopeConfig {
         theta,
         layout,
         scaling,
+        sections,
     })
 }

@@ -142,8 +142,8 @@ impl Attention {
             q_norm.on_heads(q, simd);
             k_norm.on_heads(k, simd);
         }
-        kernels::rotate(simd, q, heads, tables.angles());
-        kernels::rotate(simd, k, kv_heads, tables.angles());
+        kernels::rotate(simd, q, heads * head_dim, heads, tables.angles());
+        kernels::rotate(simd, k, kv_heads * head_dim, kv_heads, tables.angles());
         cache
             .append(simd, k, v, kv_heads * head_dim, tokens)
             .map_err(candle_core::Error::wrap)?;

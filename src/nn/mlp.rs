@@ -23,10 +23,22 @@ impl Mlp {
         intermediate: usize,
         bias: bool,
     ) -> std::result::Result<Self, WeightsError> {
+        let names = ["gate_proj", "up_proj", "down_proj"];
+        Self::load_named(loader, names, hidden, intermediate, bias)
+    }
+
+    /// The same where gate, up and down have these names.
+    pub fn load_named(
+        loader: &Loader,
+        [gate, up, down]: [&str; 3],
+        hidden: usize,
+        intermediate: usize,
+        bias: bool,
+    ) -> std::result::Result<Self, WeightsError> {
         Ok(Self {
-            gate: Linear::load(loader, "gate_proj", hidden, intermediate, bias)?,
-            up: Linear::load(loader, "up_proj", hidden, intermediate, bias)?,
-            down: Linear::load(loader, "down_proj", intermediate, hidden, bias)?,
+            gate: Linear::load(loader, gate, hidden, intermediate, bias)?,
+            up: Linear::load(loader, up, hidden, intermediate, bias)?,
+            down: Linear::load(loader, down, intermediate, hidden, bias)?,
             intermediate,
         })
     }
@@ -40,23 +52,46 @@ impl Mlp {
                 let fed = self.down.product(&(gate * self.up.product(&normed)?)?)?;
                 *x = (&*x + fed)?;
             }
-            Rows::Host { x, width } => {
-                norm.to_workspace(x, work);
-                let len = x.len() / (*width).max(1) * self.intermediate;
-                // Lent to the products, which want the rest of the workspace.
-                let mut inner = std::mem::take(&mut work.inner);
-                kernels::swiglu(
-                    work.simd,
-                    &work.normed,
-                    self.gate.host()?,
-                    self.up.host()?,
-                    sized(&mut inner, len),
-                    &mut work.inputs,
-                );
-                self.down.host()?.multiply_into(&inner, x, true, work);
-                work.inner = inner;
-            }
+            Rows::Host { x, .. } => self.add_to_host(x, norm, work)?,
         }
         Ok(())
+    }
+
+    /// The same for activations in this memory.
+    pub(super) fn add_to_host(
+        &self,
+        x: &mut [f32],
+        norm: &RmsNorm,
+        work: &mut Workspace,
+    ) -> Result<()> {
+        norm.to_workspace(x, work);
+        // Lent to the products, which want the rest of the workspace.
+        let mut inner = std::mem::take(&mut work.inner);
+        let normed = std::mem::take(&mut work.normed);
+        self.forward_host(&normed, &mut inner, work)?;
+        self.down.host()?.multiply_into(&inner, x, true, work);
+        (work.normed, work.inner) = (normed, inner);
+        Ok(())
+    }
+
+    /// `silu(gate(x)) ⊙ up(x)` of `x`, `[tokens, hidden]`.
+    fn forward_host(&self, x: &[f32], inner: &mut Vec<f32>, work: &mut Workspace) -> Result<()> {
+        let (gate, up) = (self.gate.host()?, self.up.host()?);
+        let tokens = x.len() / gate.matrix.width().max(1);
+        let inner = sized(inner, tokens * self.intermediate);
+        kernels::swiglu(work.simd, x, gate, up, inner, &mut work.inputs);
+        Ok(())
+    }
+
+    /// The block's output for `x`, `[tokens, hidden]`, in this memory.
+    pub fn forward(&self, x: &[f32], work: &mut Workspace) -> Result<Vec<f32>> {
+        let mut inner = std::mem::take(&mut work.inner);
+        self.forward_host(x, &mut inner, work)?;
+        let down = self.down.host()?;
+        let tokens = inner.len() / self.intermediate.max(1);
+        let mut out = vec![0f32; tokens * down.matrix.rows()];
+        down.multiply_into(&inner, &mut out, false, work);
+        work.inner = inner;
+        Ok(out)
     }
 }

@@ -8,6 +8,7 @@
 mod attention;
 pub mod conv;
 mod embedding;
+mod encoder;
 mod linear;
 mod mlp;
 mod norm;
@@ -16,6 +17,7 @@ mod rows;
 
 pub use attention::{Attention, AttentionConfig};
 pub use embedding::Embedding;
+pub use encoder::{EncoderBlock, EncoderConfig, EncoderSpace, Layout};
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;

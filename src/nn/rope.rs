@@ -54,6 +54,9 @@ pub struct RopeConfig {
     pub theta: f64,
     pub layout: RopeLayout,
     pub scaling: RopeScaling,
+    /// Positions have three axes (time, height, width), and so many frequencies from the first on read each
+    /// (`mrope_section`; Wang et al., 2024, arXiv:2409.12191).
+    pub sections: Option<[usize; 3]>,
 }
 
 /// Frequencies of a rotary embedding, ready to rotate.
@@ -61,6 +64,7 @@ pub struct Rope {
     inv_freq: Vec<f32>,
     magnitude: f32,
     layout: RopeLayout,
+    sections: Option<[usize; 3]>,
     dtype: DType,
     device: Device,
     /// Whether angles are for the kernels.
@@ -87,29 +91,57 @@ impl Rope {
     /// For where the tensors of `loader` go.
     ///
     /// # Errors
-    /// An odd `head_dim`, or divisors that are not `head_dim / 2` in number.
+    /// An odd `head_dim`; divisors or sections that are not `head_dim / 2` in number.
     pub fn new(config: &RopeConfig, head_dim: usize, loader: &Loader) -> Result<Self> {
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             candle_core::bail!("a rotary embedding needs an even head_dim, not {head_dim}")
         }
         let (inv_freq, magnitude) = frequencies(config, head_dim)?;
+        if let Some(sections) = config.sections {
+            if sections.iter().sum::<usize>() != head_dim / 2 {
+                candle_core::bail!(
+                    "mrope_section {sections:?} has to name {} frequencies",
+                    head_dim / 2
+                )
+            }
+        }
         Ok(Self {
             inv_freq,
             magnitude,
             layout: config.layout,
+            sections: config.sections,
             dtype: loader.dtype(),
             device: loader.device().clone(),
             on_host: loader.on_host(),
         })
     }
 
+    /// Whether positions have three axes, see [`Rope::tables_of`].
+    pub fn has_axes(&self) -> bool {
+        self.sections.is_some()
+    }
+
     /// The tables for positions `start .. start + tokens`. Angles are computed in f32, as transformers does.
     pub fn tables(&self, start: usize, tokens: usize) -> Result<PassTables> {
+        let positions = (start..start + tokens).map(|position| [position; 3]);
+        self.tables_of(start, positions)
+    }
+
+    /// The tables for tokens after `start` others, whose positions on the axes time, height and width are given; a
+    /// model without such axes reads the first.
+    pub fn tables_of(
+        &self,
+        start: usize,
+        positions: impl ExactSizeIterator<Item = [usize; 3]>,
+    ) -> Result<PassTables> {
+        let tokens = positions.len();
+        let [time, height, _] = self.sections.unwrap_or([self.inv_freq.len(), 0, 0]);
+        let axis = |i: usize| usize::from(i >= time) + usize::from(i >= time + height);
         let mut cos = Vec::with_capacity(tokens * self.inv_freq.len());
         let mut sin = Vec::with_capacity(tokens * self.inv_freq.len());
-        for position in start..start + tokens {
-            for &freq in &self.inv_freq {
-                let (s, c) = (position as f32 * freq).sin_cos();
+        for position in positions {
+            for (i, &freq) in self.inv_freq.iter().enumerate() {
+                let (s, c) = (position[axis(i)] as f32 * freq).sin_cos();
                 cos.push(c * self.magnitude);
                 sin.push(s * self.magnitude);
             }

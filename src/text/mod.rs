@@ -8,6 +8,7 @@
 mod detokenize;
 mod gguf;
 mod huggingface;
+mod message;
 mod pipeline;
 mod pre;
 mod sentencepiece;
@@ -18,6 +19,7 @@ mod tokenizer;
 
 pub use detokenize::StreamDecoder;
 pub use gguf::GgufVocab;
+pub use message::{Content, Message, Part};
 pub(crate) use template::clock;
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;
@@ -51,11 +53,4 @@ impl TextError {
             reason: reason.into(),
         }
     }
-}
-
-/// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Message {
-    pub role: String,
-    pub content: String,
 }

@@ -154,7 +154,7 @@ impl ChatTemplate {
     ) -> Result<String, Error> {
         let bytes: usize = messages
             .iter()
-            .map(|m| m.content.len() + m.role.len())
+            .map(|m| m.content.to_text().len() + m.role.len())
             .sum();
         let fuel = BASE_FUEL + FUEL_A_MESSAGE * messages.len() as u64 + bytes as u64;
         let mut env = environment()?;

@@ -280,7 +280,7 @@ impl Checkpoint {
     pub(crate) fn find(&self, name: &str) -> Option<&Located> {
         let at = self.index.get(name).or_else(|| match self.header {
             Header::Gguf(_) => self.index.get(&names::to_gguf(name)?),
-            Header::HuggingFace(_) => None,
+            Header::HuggingFace(_) => names::spellings(name).find_map(|name| self.index.get(&name)),
         })?;
         self.tensors.get(*at)
     }

@@ -116,7 +116,12 @@ fn one_gguf(folder: &Path, names: &[&String]) -> Result<PathBuf, WeightsError> {
                 .is_some_and(|(_, n)| n.len() == 5 && n.parse::<u32>().is_ok_and(|n| n > 1))
         })
     };
-    let firsts: Vec<&&String> = names.iter().filter(|n| !is_later_part(n)).collect();
+    // What reads the images of the model lies beside it.
+    let is_projector = |name: &str| name.to_ascii_lowercase().contains("mmproj");
+    let firsts: Vec<&&String> = names
+        .iter()
+        .filter(|n| !is_later_part(n) && !is_projector(n))
+        .collect();
     match firsts.as_slice() {
         [] => Err(WeightsError::missing(
             folder,

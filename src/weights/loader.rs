@@ -69,6 +69,21 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// The same tensors in this machine's memory and not quantised at load, for parts that run on the kernels alone.
+    pub fn for_kernels(&self) -> Self {
+        let options = LoadOptions {
+            device: Device::Cpu,
+            quant: None,
+            tensors: false,
+            ..(*self.options).clone()
+        };
+        Self {
+            dtype: notes::activation_dtype(self.checkpoint, &options),
+            options: Arc::new(options),
+            ..self.clone()
+        }
+    }
+
     /// The checkpoint that it reads.
     pub fn checkpoint(&self) -> &'a Checkpoint {
         self.checkpoint
@@ -107,6 +122,7 @@ impl<'a> Loader<'a> {
     pub fn held(&self, info: &TensorInfo) -> Format {
         let width = info.shape.last().copied().unwrap_or(0);
         let quant = self.options.quant;
+        let quant = quant.filter(|_| !notes::is_encoder(&info.name));
         if let Some(dtype) =
             quant.and_then(|q| q.block_type(width, notes::is_vocabulary(&info.name)))
         {
@@ -232,6 +248,24 @@ impl<'a> Loader<'a> {
                 found.release();
                 Ok(Weight::Float(tensor))
             }
+        }
+    }
+
+    /// A matrix of numbers at hand, `[rows, width]`, in f32 in this machine's memory.
+    ///
+    /// # Errors
+    /// No memory, or numbers of another length.
+    pub fn own(&self, numbers: &[f32], [rows, width]: [usize; 2]) -> Result<Weight, WeightsError> {
+        let mut bytes = self
+            .arena
+            .take(4 * numbers.len())
+            .map_err(|e| self.no_memory(e))?;
+        for (bytes, number) in bytes.chunks_exact_mut(4).zip(numbers) {
+            bytes.copy_from_slice(&number.to_ne_bytes());
+        }
+        match FloatData::own(Simd::detect(), FloatType::F32, bytes, rows, width) {
+            Some(data) => Ok(Weight::Host(Arc::new(Matrix::Float(data)))),
+            None => Err(candle_core::Error::Msg(format!("no matrix of {rows} x {width}")).into()),
         }
     }
 

@@ -25,6 +25,13 @@ pub(super) fn matrices(checkpoint: &Checkpoint) -> impl Iterator<Item = &TensorI
         .filter(|t| t.shape.len() == 2 && t.name.ends_with(".weight"))
 }
 
+/// Whether a tensor belongs to an image encoder, which `--quant` leaves as it is stored.
+pub(super) fn is_encoder(name: &str) -> bool {
+    ["visual.", "model.visual.", "namo.ve.", "namo.conn_ve_llm."]
+        .iter()
+        .any(|start| name.starts_with(start))
+}
+
 /// See [`super::Loader::dtype`].
 pub(super) fn activation_dtype(checkpoint: &Checkpoint, options: &LoadOptions) -> DType {
     if options.quant.is_some() || options.device.is_cpu() {
@@ -79,7 +86,7 @@ fn quantised_at_load(checkpoint: &Checkpoint, options: &LoadOptions, notes: &mut
     let mut made = Vec::new();
     let mut again = Vec::new();
     let mut float = 0usize;
-    for t in matrices(checkpoint) {
+    for t in matrices(checkpoint).filter(|t| !is_encoder(&t.name)) {
         let width = t.shape.last().copied().unwrap_or(0);
         match quant.block_type(width, is_vocabulary(&t.name)) {
             Some(target) if t.format == Format::Quantized(target) => {}

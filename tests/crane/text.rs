@@ -12,10 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 fn messages(turns: &[(&str, &str)]) -> Vec<Message> {
-    let message = |(role, content): &(&str, &str)| Message {
-        role: role.to_string(),
-        content: content.to_string(),
-    };
+    let message = |(role, content): &(&str, &str)| Message::text(role, *content);
     turns.iter().map(message).collect()
 }
 

@@ -6,7 +6,7 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::Value;
 use serde_json::Value as Json;
 
-use crate::text::Message;
+use crate::text::{Content, Message, Part};
 
 /// A map in the order in which it was written.
 #[derive(Debug)]
@@ -50,10 +50,25 @@ pub(super) fn from_messages(messages: &[Message]) -> Value {
     let message = |m: &Message| {
         dict([
             ("role", Value::from(m.role.as_str())),
-            ("content", Value::from(m.content.as_str())),
+            ("content", content(&m.content)),
         ])
     };
     Value::from(messages.iter().map(message).collect::<Vec<_>>())
+}
+
+/// Images as transformers names them to a template: what they are, not where.
+fn content(content: &Content) -> Value {
+    let part = |part: &Part| match part {
+        Part::Text { text } => dict([
+            ("type", Value::from("text")),
+            ("text", Value::from(text.as_str())),
+        ]),
+        Part::Image { .. } | Part::ImageUrl { .. } => dict([("type", Value::from("image"))]),
+    };
+    match content {
+        Content::Text(text) => Value::from(text.as_str()),
+        Content::Parts(parts) => Value::from(parts.iter().map(part).collect::<Vec<_>>()),
+    }
 }
 
 fn dict<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {

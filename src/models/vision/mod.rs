@@ -1,0 +1,154 @@
+//! Models that read images: an encoder turns an image into rows in the place of embeddings, and a decoder of the llama
+//! family reads them among its tokens. Video is not read.
+
+mod fields;
+pub mod mmproj;
+pub mod namo;
+pub mod qwen;
+
+use serde_json::Value as Json;
+
+use super::{Encoded, ModelError};
+use crate::kernels::Simd;
+use crate::nn::{Linear, Rows, Workspace};
+use crate::weights::Checkpoint;
+
+/// The patches of one image, rows of `channels · side · side` numbers (channel, y, x), in the order that the model
+/// reads them.
+#[derive(Debug, Clone, Copy)]
+pub struct Patches<'a> {
+    pub rows: &'a [f32],
+    /// Patches from top to bottom, and from left to right.
+    pub height: usize,
+    pub width: usize,
+}
+
+/// How images stand in a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marker {
+    /// As this token, once for each row.
+    Token(u32),
+    /// As a text that is no token: the texts before and behind it are tokenised apart, and nothing of it is left.
+    Text(&'static str),
+}
+
+/// Turns images into rows for a decoder.
+pub trait ImageEncoder: Send {
+    /// The rows of one image. `after` is given the activations, `[patches, hidden]`, behind the embedding of the patches
+    /// and behind each block, in the order in which the encoder holds them; once it says no the result is None.
+    ///
+    /// # Errors
+    /// Patches of another shape than the model's, no memory.
+    fn encode(
+        &mut self,
+        patches: Patches,
+        after: &mut dyn FnMut(&[f32]) -> bool,
+    ) -> Result<Option<Encoded>, ModelError>;
+
+    /// How images stand in a prompt.
+    fn marker(&self) -> Marker;
+
+    /// Numbers of a row that [`ImageEncoder::encode`] gives.
+    fn width(&self) -> usize;
+
+    /// What the model asks of an image.
+    fn wants(&self) -> Wants;
+}
+
+/// What a model asks of an image: how it is cut, and where no file says otherwise, how it is normalised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wants {
+    pub family: Family,
+    /// Side of a patch, pixels.
+    pub patch: usize,
+    /// Patches that make a token, in each direction.
+    pub merge: usize,
+    /// Mean and standard deviation of red, green and blue, where the weights' own file names them.
+    pub normalisation: Option<[[f64; 3]; 2]>,
+    /// The longest and shortest side that the model's own configuration allows, pixels.
+    pub longest: Option<usize>,
+    pub shortest: Option<usize>,
+}
+
+/// Whose rules an image is resized and cut by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Qwen,
+    Namo,
+}
+
+/// The configuration of the decoder of a model of images and text: what `text_config` says, over what stands beside it
+/// (as checkpoints of before transformers 4.52 have it), over the defaults of the class, which transformers leaves out
+/// when it saves.
+pub(super) fn text_config(
+    json: &Json,
+    model_type: &str,
+    checkpoint: &Checkpoint,
+) -> Result<Json, String> {
+    let (defaults, flat) = match model_type {
+        "namo" => (namo::text_defaults(), false),
+        _ => (qwen::text_defaults(), true),
+    };
+    let mut all = defaults;
+    if flat {
+        fields::put_over(&mut all, json);
+    }
+    match json.get("text_config") {
+        None | Some(Json::Null) if flat => {}
+        None | Some(Json::Null) => return Err("config.json has no 'text_config'".into()),
+        Some(text) if text.is_object() => fields::put_over(&mut all, text),
+        Some(other) => return Err(format!("config.json: 'text_config' is {other}, no object")),
+    }
+    let head = checkpoint.contains("lm_head.weight");
+    if let Some(all) = all.as_object_mut() {
+        let tied = all.get("tie_word_embeddings").and_then(Json::as_bool);
+        match tied {
+            // A head of its own is there to be used.
+            Some(true) if head && model_type == "namo" => {
+                all.insert("tie_word_embeddings".into(), false.into());
+            }
+            None => {
+                all.insert("tie_word_embeddings".into(), (!head).into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(all)
+}
+
+/// `x · Wᵀ + b` in this machine's memory, `[rows, outputs]`.
+fn product(
+    linear: &Linear,
+    x: Vec<f32>,
+    width: usize,
+    work: &mut Workspace,
+) -> Result<Vec<f32>, ModelError> {
+    match linear.forward(&Rows::Host { x, width }, work)? {
+        Rows::Host { x, .. } => Ok(x),
+        Rows::Tensor(_) => Err(ModelError::Compute(candle_core::Error::Msg(
+            "image encoders compute on the CPU".into(),
+        ))),
+    }
+}
+
+/// Exact GELU in place (Hendrycks & Gimpel, 2016, arXiv:1606.08415).
+fn gelu(x: &mut [f32]) {
+    crate::kernels::conv::gelu_in_place(Simd::detect(), x);
+}
+
+/// That an image has the rows that its size says, and some.
+fn check(patches: &Patches, row: usize, merge: usize) -> Result<(), ModelError> {
+    let count = patches.height.checked_mul(patches.width);
+    let numbers = count.and_then(|count| count.checked_mul(row));
+    let whole = patches.height.is_multiple_of(merge) && patches.width.is_multiple_of(merge);
+    match numbers == Some(patches.rows.len()) && whole && !patches.rows.is_empty() {
+        true => Ok(()),
+        false => Err(ModelError::Tokens(format!(
+            "{} x {} patches of {row} numbers are not {} numbers; preprocessor_config.json and config.json may belong \
+             to different models",
+            patches.height,
+            patches.width,
+            patches.rows.len()
+        ))),
+    }
+}
