@@ -42,7 +42,7 @@ def edges(width: int, height: int) -> Image.Image:
     return Image.fromarray((255 * np.stack(planes, -1)).astype(np.uint8))
 
 
-def photo(width: int, height: int, seed: int) -> Image.Image:
+def photo(width: int, height: int, seed: int, grain: float = 0.15) -> Image.Image:
     """Soft light, some shapes with edges, and grain: statistics somewhat like a photograph's."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(width, height)
@@ -57,7 +57,7 @@ def photo(width: int, height: int, seed: int) -> Image.Image:
             (abs(x - cx) < radius) & (abs(y - cy) < radius * rng.uniform(0.3, 1))
         )
         planes[inside] = 0.5 * planes[inside] + rng.normal(0, 1.5, 3)
-    planes += rng.normal(0, 0.15, planes.shape)
+    planes += rng.normal(0, grain, planes.shape)
     return Image.fromarray(np.clip(128 + 50 * planes, 0, 255).astype(np.uint8))
 
 
