@@ -237,10 +237,12 @@ impl Chat<'_> {
             failed.is_none()
         };
         let options = self.resolved.options(None);
-        let generated =
-            self.session
-                .engine
-                .generate(&prompt.ids, &options, &interrupt::pressed, &mut on_step);
+        let generated = self.session.engine.generate(
+            prompt.sequence(),
+            &options,
+            &interrupt::pressed,
+            &mut on_step,
+        );
         if let Some(error) = failed {
             return Err(error.into());
         }

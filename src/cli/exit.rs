@@ -6,9 +6,11 @@ use crate::audio::AudioError;
 use crate::bench::BenchError;
 use crate::generate::GenerateError;
 use crate::hub::HubError;
+use crate::image::{ImageError, ProcessorError};
 use crate::models::ModelError;
 use crate::speech::SpeechError;
 use crate::text::TextError;
+use crate::vision::VisionError;
 use crate::weights::WeightsError;
 
 /// All went well.
@@ -76,6 +78,12 @@ fn cause_code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<WeightsError>() {
         return Some(weights_code(error));
     }
+    if let Some(error) = cause.downcast_ref::<ImageError>() {
+        return Some(image_code(error));
+    }
+    if let Some(error) = cause.downcast_ref::<VisionError>() {
+        return Some(vision_code(error));
+    }
     if let Some(error) = cause.downcast_ref::<BenchError>() {
         return Some(bench_code(error));
     }
@@ -142,6 +150,26 @@ fn weights_code(error: &WeightsError) -> u8 {
         WeightsError::Unsupported { .. } => FAILED,
         WeightsError::Io { source, .. } => file_code(source),
         WeightsError::Compute(_) => FAILED,
+    }
+}
+
+fn image_code(error: &ImageError) -> u8 {
+    match error {
+        _ => FAILED,
+    }
+}
+
+fn vision_code(error: &VisionError) -> u8 {
+    match error {
+        VisionError::Image(error) => image_code(error),
+        VisionError::Processor(ProcessorError::Config { .. }) => CORRUPT,
+        VisionError::Processor(_) => FAILED,
+        VisionError::Model(error) => model_code(error),
+        VisionError::Weights(error) => weights_code(error),
+        VisionError::Text(error) => text_code(error),
+        VisionError::NoProjector { .. } => MISSING,
+        VisionError::Width { .. } => CORRUPT,
+        VisionError::TextOnly(_) | VisionError::Places { .. } => FAILED,
     }
 }
 

@@ -50,14 +50,7 @@ pub enum Input {
 pub fn gather(args: &InputArgs, raw: bool, settings: &Settings) -> anyhow::Result<Input> {
     let is_stdin = |path: &Path| path == Path::new("-");
     if let Some(path) = &args.messages {
-        let text = match is_stdin(path) {
-            true => read_stdin(settings)?,
-            false => read_file(path)?,
-        };
-        return Ok(Input::Messages(parse_messages(
-            &text,
-            &path.display().to_string(),
-        )?));
+        return Ok(Input::Messages(messages(path, settings)?));
     }
     let named = args.words.iter().any(|word| word == "-") || args.file.iter().any(|f| is_stdin(f));
     let stdin = match named || !settings.terminal.stdin {
@@ -116,6 +109,12 @@ fn without_last_newline(mut text: String) -> String {
         }
     }
     text
+}
+
+/// The conversation in a JSON file, or in stdin for `-`.
+pub fn messages(path: &Path, settings: &Settings) -> anyhow::Result<Vec<Message>> {
+    let text = read_named(path, settings)?;
+    Ok(parse_messages(&text, &path.display().to_string())?)
 }
 
 /// The whole of a text file, or of stdin for `-`.

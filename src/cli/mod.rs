@@ -34,6 +34,7 @@ pub mod terminal;
 pub mod threads;
 pub mod tts;
 pub mod verify;
+pub mod vision;
 pub mod voices;
 
 use std::io::{BufWriter, Write};
@@ -51,12 +52,13 @@ use settings::Settings;
 #[command(
     name = "crane",
     version,
-    about = "Run language and speech models on your own machine",
-    long_about = "Run language and speech models on your own machine.\n\n  \
+    about = "Run language, speech and vision models on your own machine",
+    long_about = "Run language, speech and vision models on your own machine.\n\n  \
                   crane run smollm2-135m \"Why is the sky blue?\"    fetch a 98 MB model and ask it\n  \
                   git diff | crane run qwen2.5-coder-1.5b \"Review this.\"\n  \
                   crane chat qwen2.5-1.5b                           a conversation\n  \
-                  crane tts \"Good morning.\" -o morning.wav         speech",
+                  crane tts \"Good morning.\" -o morning.wav         speech\n  \
+                  crane vision qwen2.5-vl-3b photo.jpg -p \"What is this?\"",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -87,6 +89,8 @@ pub enum Command {
     Chat(chat::ChatArgs),
     /// Speak a text
     Tts(Box<tts::TtsArgs>),
+    /// Answer a question about images
+    Vision(Box<vision::VisionArgs>),
     /// List, show or remove the voices that 'crane tts --save-voice' kept
     Voices(voices::VoicesArgs),
     /// Score a text: negative log-likelihood and perplexity
@@ -123,16 +127,15 @@ Exit codes:
 
 /// The command with the parts of the help that are known only at run time.
 pub fn command() -> clap::Command {
-    let mut text: Vec<&str> = ARCHITECTURES
-        .iter()
-        .filter(|row| row.task == Task::Text)
-        .map(|row| row.hf)
-        .collect();
-    text.dedup();
-    let architectures = match text.is_empty() {
-        true => String::new(),
-        false => format!("\n\nArchitectures:\n  {}", text.join(" ")),
+    let of = |task: Task| {
+        let rows = ARCHITECTURES.iter().filter(move |row| row.task == task);
+        rows.map(|row| row.hf).collect::<Vec<_>>().join(" ")
     };
+    let architectures = format!(
+        "\n\nArchitectures:\n  {}\n  {} (images and text)",
+        of(Task::Text),
+        of(Task::Vision)
+    );
     Cli::command()
         .after_help(
             "'crane --help' lists model names and exit codes; 'crane COMMAND --help' its flags.",
@@ -206,6 +209,7 @@ fn dispatch(command: Command, settings: &Settings, out: &mut dyn Write) -> anyho
         Command::Run(args) => run::run(&args, settings, out),
         Command::Chat(args) => chat::run(&args, settings, out),
         Command::Tts(args) => tts::run(&args, settings, out),
+        Command::Vision(args) => vision::run(&args, settings, out),
         Command::Voices(args) => voices::run(&args, settings, out),
         Command::Score(args) => score::run(&args, settings, out),
         Command::Bench(args) => bench::run(&args, settings, out),

@@ -6,6 +6,7 @@ use serde_json::{json, Value};
 
 use crate::generate::{Output, Step, Timings, TopLogprob};
 use crate::hub::{self, StoredFile};
+use crate::models::picture::NO_TOKEN;
 
 use super::devices;
 use super::sampling::Resolved;
@@ -22,6 +23,21 @@ pub struct Report<'a> {
     pub threads: usize,
     pub output: &'a Output,
     pub logprobs: bool,
+    /// What was seen of the images, and the boxes that the answer names, for a model of images.
+    pub images: Option<Vec<Value>>,
+    pub boxes: Option<Value>,
+}
+
+/// What stands in `prompt_tokens` where an image is and the model has no token for it: LLaVA's `IMAGE_TOKEN_INDEX`, which
+/// Namo took over.
+const IMAGE_INDEX: i64 = -200;
+
+fn ids(prompt: &Prompt) -> Vec<i64> {
+    let spelled = |id: &u32| match *id {
+        NO_TOKEN => IMAGE_INDEX,
+        id => i64::from(id),
+    };
+    prompt.ids.iter().map(spelled).collect()
 }
 
 /// `settings` of the JSON object.
@@ -56,7 +72,7 @@ impl Report<'_> {
                 threads: self.threads,
             },
             "prompt": self.prompt.text,
-            "prompt_tokens": self.prompt.ids,
+            "prompt_tokens": ids(self.prompt),
             "truncated_tokens": self.truncated_tokens,
             "notes": session.notes,
             "text": output.text,
@@ -65,6 +81,8 @@ impl Report<'_> {
         });
         let timings = &output.timings;
         let rest = [
+            ("images", self.images.clone().map(Value::from)),
+            ("boxes", self.boxes.clone()),
             ("logprobs", self.logprobs.then(|| json!(output.logprobs))),
             (
                 "timings",
@@ -94,13 +112,23 @@ impl Report<'_> {
 
     /// The lines of `--stats`.
     pub fn stats(&self) -> String {
-        stats(
+        let stats = stats(
             self.session,
             self.settings,
             self.prompt.ids.len(),
             self.output.tokens.len(),
             &self.output.timings,
-        )
+        );
+        let images = self.prompt.looks.iter().map(|look| {
+            format!(
+                "image          {:.0} ms read, {:.0} ms encoded: {} tokens ({})\n",
+                look.read_ms,
+                look.encode_ms,
+                look.tokens(),
+                look.label
+            )
+        });
+        images.collect::<String>() + &stats
     }
 }
 

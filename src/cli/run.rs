@@ -118,6 +118,8 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         threads: settings.threads,
         output: &output,
         logprobs: logprobs.is_some(),
+        images: None,
+        boxes: None,
     };
     let interrupted = output.finish_reason == FinishReason::Interrupted;
     if interrupted && shape == Shape::Text && sink.is_file() {
@@ -184,7 +186,7 @@ fn conversation(system: Option<&str>, prompt: String) -> Vec<Message> {
 }
 
 /// Generates, writing each piece as it comes. A failed write ends the output and is the error.
-fn generate(
+pub(super) fn generate(
     session: &mut Session,
     prompt: &Prompt,
     options: &crate::generate::GenerateOptions,
@@ -204,10 +206,12 @@ fn generate(
             }
         }
     };
-    let output =
-        session
-            .engine
-            .generate(&prompt.ids, options, &interrupt::pressed, &mut on_step)?;
+    let output = session.engine.generate(
+        prompt.sequence(),
+        options,
+        &interrupt::pressed,
+        &mut on_step,
+    )?;
     if let Some(error) = failed {
         return Err(error.into());
     }

@@ -1,13 +1,19 @@
 //! From a model's name to an engine that is ready to answer; shared by run, chat and score.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::generate::Engine;
+use crate::generate::Sequence;
 use crate::hub::catalogue::{self, Row, Task};
 use crate::hub::{self, store, HubError, Located, Reference};
+use crate::image::{ImageSource, Limits};
 use crate::models::spark::SparkFolder;
-use crate::models::{self, ModelError};
+use crate::models::vision::{namo, Marker};
+use crate::models::{self, Picture};
 use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
+use crate::vision::{Form, Look, Viewer, VisionError};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
 
 use super::defaults::Defaults;
@@ -32,6 +38,11 @@ pub struct Session {
     /// What the user should know and is told on stderr by [`Session::announce`]: a fall-back, a changed number
     /// type.
     pub notes: Vec<String>,
+    /// How conversations are put together where the model has rules of its own for it.
+    form: Option<Form>,
+    /// What looks at images, once it was asked for.
+    viewer: Option<Viewer>,
+    options: LoadOptions,
 }
 
 /// A prompt as the model sees it.
@@ -40,6 +51,19 @@ pub struct Prompt {
     pub ids: Vec<u32>,
     /// Whether the chat template was left out.
     pub raw: bool,
+    /// The images in it, and what was seen of them.
+    pub pictures: Vec<Picture>,
+    pub looks: Vec<Arc<Look>>,
+}
+
+impl Prompt {
+    /// As the engine takes it.
+    pub fn sequence(&self) -> Sequence<'_> {
+        Sequence {
+            ids: &self.ids,
+            pictures: &self.pictures,
+        }
+    }
 }
 
 impl Session {
@@ -79,6 +103,10 @@ impl Session {
         let loader = Loader::new(&checkpoint, &options)?;
         let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();
         let dtype = dtype_name(&checkpoint, &options, &loader);
+        let form = models::detect(&checkpoint)?.system.map(|system| Form {
+            marker: Marker::Text(namo::PLACEHOLDER),
+            system: Some(system),
+        });
         // Neither keeps all cores busy alone.
         let (model, tokenizer) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
@@ -100,6 +128,9 @@ impl Session {
             device: picked.name,
             load_ms: started.elapsed().as_secs_f64() * 1e3,
             notes,
+            form,
+            viewer: None,
+            options,
         })
     }
 
@@ -117,20 +148,87 @@ impl Session {
             text,
             ids,
             raw: true,
+            pictures: Vec::new(),
+            looks: Vec::new(),
         })
     }
 
-    /// A conversation through the model's template, followed by the start of the answer.
-    pub fn chat_prompt(&self, messages: &[Message], prefill: &str) -> anyhow::Result<Prompt> {
+    /// A conversation through the model's template, followed by the start of the answer. Images are looked at, those
+    /// that were seen before are remembered.
+    pub fn chat_prompt(&mut self, messages: &[Message], prefill: &str) -> anyhow::Result<Prompt> {
+        let mut looks = Vec::new();
+        for image in messages.iter().flat_map(|m| m.content.images()) {
+            looks.push(self.look(&ImageSource::parse(image)?)?);
+        }
         let template = self.template.as_ref().ok_or_else(|| self.no_template())?;
-        let mut text = template.render(messages, true)?;
-        text.push_str(prefill);
-        let ids = self.engine.tokenizer().encode(&text, false)?;
+        let tokenizer = self.engine.tokenizer();
+        let Some(form) = &self.form else {
+            let mut text = template.render(messages, true)?;
+            text.push_str(prefill);
+            let ids = tokenizer.encode(&text, false)?;
+            return Ok(Prompt {
+                text,
+                ids,
+                raw: false,
+                pictures: Vec::new(),
+                looks,
+            });
+        };
+        let images: Vec<_> = looks.iter().map(|look| Arc::clone(&look.image)).collect();
+        let composed = form.compose((template, tokenizer), messages, &images, prefill)?;
         Ok(Prompt {
-            text,
-            ids,
+            text: composed.text,
+            ids: composed.ids,
             raw: false,
+            pictures: composed.pictures,
+            looks,
         })
+    }
+
+    /// Reads what looks at images.
+    ///
+    /// # Errors
+    /// A model that takes none, files that are missing or do not load.
+    pub fn open_viewer(&mut self, projector: Option<&Path>, limits: Limits) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let path = &self.located.path;
+        let found = match projector {
+            Some(named) => Some(named.to_path_buf()),
+            None => projector_beside(path),
+        };
+        let viewer = Viewer::open(path, found.as_deref(), &self.options, limits);
+        let viewer = viewer.map_err(|error| match error {
+            VisionError::TextOnly(_) => VisionError::TextOnly(self.located.typed.clone()),
+            other => other,
+        })?;
+        self.form = Some(Form {
+            marker: viewer.marker(),
+            system: self.form.and_then(|form| form.system),
+        });
+        self.viewer = Some(viewer);
+        self.load_ms += started.elapsed().as_secs_f64() * 1e3;
+        Ok(())
+    }
+
+    /// What looks at images, if it was opened.
+    pub fn viewer(&mut self) -> Option<&mut Viewer> {
+        self.viewer.as_mut()
+    }
+
+    /// Looks at an image.
+    pub fn look(&mut self, source: &ImageSource) -> anyhow::Result<Arc<Look>> {
+        if self.viewer.is_none() {
+            self.open_viewer(None, Limits::default())?;
+        }
+        let viewer = self.viewer.as_mut();
+        let go_on = || !interrupt::pressed();
+        match viewer
+            .map(|viewer| viewer.look(source, &go_on))
+            .transpose()?
+        {
+            Some(Some(look)) => Ok(look),
+            _ => Err(CliError::Interrupted.into()),
+        }
     }
 
     pub fn no_template(&self) -> TextError {
@@ -138,6 +236,24 @@ impl Session {
             file: self.located.path.display().to_string(),
         }
     }
+}
+
+/// The file that reads the images of a GGUF model, if it lies beside it.
+fn projector_beside(model: &Path) -> Option<PathBuf> {
+    let folder = match model.is_dir() {
+        true => model,
+        false => model.parent()?,
+    };
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let entries = std::fs::read_dir(folder).ok()?;
+    let names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Some(folder.join(hub::projector(&names)?))
 }
 
 /// The catalogue's row of a model of the hub, by alias or by repository.
@@ -150,17 +266,12 @@ pub fn row(model: &str) -> Result<Option<&'static Row>, HubError> {
     })
 }
 
-/// A model that crane has no code for yet is refused before gigabytes of it are fetched.
+/// A model that does not answer in text is refused before gigabytes of it are fetched.
 pub(super) fn refuse_other_tasks(model: &str) -> anyhow::Result<()> {
     match row(model)? {
         Some(row) if row.task == Task::Speech => Err(CliError::Failed(format!(
             "'{model}' is a speech model; 'crane tts -m {model} TEXT' speaks with it"
         ))
-        .into()),
-        Some(row) if row.task != Task::Text => Err(ModelError::TaskNotBuilt {
-            model: model.to_string(),
-            task: row.task.name(),
-        }
         .into()),
         _ => Ok(()),
     }

@@ -37,6 +37,7 @@ pub mod verify;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use gguf_name::projector;
 pub use plan::{Plan, PlannedFile};
 pub use pull::{locate, plan, pull, PullOptions};
 pub use reference::Reference;

@@ -116,6 +116,13 @@ fn load_llama(
     Ok(Box::new(Llama::load(loader, config, context)?))
 }
 
+impl Architecture {
+    /// Whether its models take images.
+    pub fn reads_images(&self) -> bool {
+        self.encoder.is_some()
+    }
+}
+
 /// The table of architectures; detection, `--help`, `crane show` and error messages read it.
 pub static ARCHITECTURES: &[Architecture] = &[
     Architecture {

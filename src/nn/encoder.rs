@@ -29,6 +29,13 @@ pub struct EncoderConfig {
     pub mlp: [&'static str; 3],
 }
 
+impl EncoderConfig {
+    /// What a pass holds for each patch, in f32: activations, and query, key and value where all patches see each other.
+    pub fn bytes_a_patch(&self) -> usize {
+        4 * 4 * self.hidden
+    }
+}
+
 /// Attention and a gated feed-forward block, each behind an RMS norm and added to its input.
 pub struct EncoderBlock {
     norms: [RmsNorm; 2],

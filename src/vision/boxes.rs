@@ -76,7 +76,10 @@ mod tests {
     #[test]
     fn what_is_cut_off_or_no_box_is_left_out() {
         let answer = r#"[{"bbox_2d": [1, 2, 3, 4]}, {"label": "x"}, {"bbox_2d": [1, 2]}, {"bbox_2d": [5, 6, 7"#;
-        assert_eq!(boxes(answer, [1, 1], [2, 2]), [json!({"bbox_2d": [2, 2, 2, 2]})]);
+        assert_eq!(
+            boxes(answer, [1, 1], [2, 2]),
+            [json!({"bbox_2d": [2, 2, 2, 2]})]
+        );
         assert!(boxes("There is none. {", [1, 1], [2, 2]).is_empty());
         assert!(boxes("", [1, 1], [2, 2]).is_empty());
     }

@@ -45,7 +45,8 @@ impl Form {
         let (pieces, found) = match self.marker {
             Marker::Token(marker) => {
                 let ids = tokenizer.encode(&text, false)?;
-                let pieces: Vec<Vec<u32>> = ids.split(|id| *id == marker).map(<[u32]>::to_vec).collect();
+                let pieces: Vec<Vec<u32>> =
+                    ids.split(|id| *id == marker).map(<[u32]>::to_vec).collect();
                 (pieces, marker)
             }
             Marker::Text(marker) => {

@@ -54,8 +54,7 @@ impl Facts {
             table.shape.first().copied()
         });
         let known = facts.architecture.as_deref().and_then(task);
-        // Rows of other tasks are in the table so that they can be named.
-        facts.runs = known == Some(Task::Text);
+        facts.runs = known.is_some();
         facts.task = known.map(task_name).or(row.map(|r| r.task.name()));
         facts.license = facts.license.or(row.map(|r| r.licence.to_string()));
         facts.files = checkpoint.files();

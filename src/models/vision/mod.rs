@@ -9,6 +9,7 @@ pub mod qwen;
 use serde_json::Value as Json;
 
 use super::{Encoded, ModelError};
+use crate::image::Wants;
 use crate::kernels::Simd;
 use crate::nn::{Linear, Rows, Workspace};
 use crate::weights::Checkpoint;
@@ -53,28 +54,6 @@ pub trait ImageEncoder: Send {
 
     /// What the model asks of an image.
     fn wants(&self) -> Wants;
-}
-
-/// What a model asks of an image: how it is cut, and where no file says otherwise, how it is normalised.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Wants {
-    pub family: Family,
-    /// Side of a patch, pixels.
-    pub patch: usize,
-    /// Patches that make a token, in each direction.
-    pub merge: usize,
-    /// Mean and standard deviation of red, green and blue, where the weights' own file names them.
-    pub normalisation: Option<[[f64; 3]; 2]>,
-    /// The longest and shortest side that the model's own configuration allows, pixels.
-    pub longest: Option<usize>,
-    pub shortest: Option<usize>,
-}
-
-/// Whose rules an image is resized and cut by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    Qwen,
-    Namo,
 }
 
 /// The configuration of the decoder of a model of images and text: what `text_config` says, over what stands beside it

@@ -10,7 +10,8 @@ use serde_json::{json, Value as Json};
 pub use config::NamoConfig;
 use connector::Connector;
 
-use super::{check, product, Family, ImageEncoder, Marker, Patches, Wants};
+use super::{check, product, ImageEncoder, Marker, Patches};
+use crate::image::{Family, Wants};
 use crate::kernels::Simd;
 use crate::models::{Encoded, ModelError};
 use crate::nn::{
@@ -159,6 +160,7 @@ impl ImageEncoder for Namo {
             normalisation: None,
             longest: self.config.longest,
             shortest: self.config.shortest,
+            bytes_a_patch: self.block.bytes_a_patch() + 4 * self.config.row(),
         }
     }
 }

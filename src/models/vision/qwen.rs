@@ -10,7 +10,8 @@ use serde_json::{json, Value as Json};
 pub use config::QwenVisionConfig;
 pub use windows::Windows;
 
-use super::{check, gelu, product, Family, ImageEncoder, Marker, Patches, Wants};
+use super::{check, gelu, product, ImageEncoder, Marker, Patches};
+use crate::image::{Family, Wants};
 use crate::kernels::{Angles, Simd};
 use crate::models::{Encoded, ModelError};
 use crate::nn::{
@@ -201,6 +202,7 @@ impl ImageEncoder for QwenVision {
             normalisation: self.config.normalisation,
             longest: None,
             shortest: None,
+            bytes_a_patch: self.block.bytes_a_patch() + 4 * self.config.row(),
         }
     }
 }

@@ -1,0 +1,157 @@
+//! From a picture to rows of the decoder.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::VisionError;
+use crate::image::{self, ImageProcessor, ImageSource, Limits};
+use crate::models::vision::{mmproj, ImageEncoder, Marker, Patches};
+use crate::models::{self, Encoded};
+use crate::weights::{Checkpoint, LoadOptions, Loader};
+
+/// Looks at pictures with a model's encoder; what it has seen it keeps.
+pub struct Viewer {
+    encoder: Box<dyn ImageEncoder>,
+    processor: ImageProcessor,
+    seen: Vec<(ImageSource, Arc<Look>)>,
+}
+
+/// A picture that was looked at.
+#[derive(Debug)]
+pub struct Look {
+    /// As it is called in messages.
+    pub label: String,
+    /// Width and height of the picture as it is shown, and as the model saw it.
+    pub original: [usize; 2],
+    pub resized: [usize; 2],
+    /// Frames, and patches from top to bottom and from left to right.
+    pub grid: [usize; 3],
+    pub image: Arc<Encoded>,
+    /// Reading and cutting, and encoding; milliseconds.
+    pub read_ms: f64,
+    pub encode_ms: f64,
+}
+
+impl Look {
+    /// Rows that it takes in a prompt.
+    pub fn tokens(&self) -> usize {
+        self.image.tokens
+    }
+}
+
+impl Viewer {
+    /// Reads the image encoder of the model at `path`: a folder, or a GGUF file with its `projector`.
+    ///
+    /// # Errors
+    /// A model that takes no images, a projector that is missing or another model's, weights that do not load.
+    pub fn open(
+        path: &Path,
+        projector: Option<&Path>,
+        options: &LoadOptions,
+        limits: Limits,
+    ) -> Result<Self, VisionError> {
+        let model = Checkpoint::open(path)?;
+        let row = models::detect(&model)?;
+        if !row.reads_images() {
+            return Err(VisionError::TextOnly(path.display().to_string()));
+        }
+        let file = match model.config() {
+            Some(_) => None,
+            None => {
+                let missing = || VisionError::NoProjector {
+                    model: path.display().to_string(),
+                };
+                Some(projector.ok_or_else(missing)?.to_path_buf())
+            }
+        };
+        let checkpoint = match &file {
+            Some(file) => Checkpoint::open(file)?,
+            None => model,
+        };
+        let encoder = Self::encoder(&checkpoint, options)?;
+        let file = file.unwrap_or_else(|| path.to_path_buf());
+        let wanted = match mmproj::is(&checkpoint) {
+            true => models::summary(&Checkpoint::open(path)?)?.hidden_size,
+            false => models::summary(&checkpoint)?.hidden_size,
+        };
+        if encoder.width() != wanted {
+            return Err(VisionError::Width {
+                file: file.display().to_string(),
+                found: encoder.width(),
+                wanted,
+            });
+        }
+        let processor = ImageProcessor::open(&file, &encoder.wants(), limits)?;
+        Ok(Self {
+            encoder,
+            processor,
+            seen: Vec::new(),
+        })
+    }
+
+    fn encoder(
+        checkpoint: &Checkpoint,
+        options: &LoadOptions,
+    ) -> Result<Box<dyn ImageEncoder>, VisionError> {
+        let loader = Loader::new(checkpoint, options)?;
+        models::load_encoder(&loader)?
+            .ok_or_else(|| VisionError::TextOnly(checkpoint.path().display().to_string()))
+    }
+
+    /// How images stand in a prompt.
+    pub fn marker(&self) -> Marker {
+        self.encoder.marker()
+    }
+
+    /// What pictures are brought to.
+    pub fn processor(&self) -> &ImageProcessor {
+        &self.processor
+    }
+
+    /// Looks at a picture, or remembers it. None once `go_on` says no.
+    ///
+    /// # Errors
+    /// A picture that cannot be read, arithmetic that fails.
+    pub fn look(
+        &mut self,
+        source: &ImageSource,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Arc<Look>>, VisionError> {
+        if let Some((_, look)) = self.seen.iter().find(|(known, _)| known == source) {
+            return Ok(Some(Arc::clone(look)));
+        }
+        let started = Instant::now();
+        let prepared = {
+            let bytes = source.read()?;
+            let picture = image::decode(&bytes, source.label())?;
+            drop(bytes);
+            self.processor.prepare(picture, source.label())?
+        };
+        let read = started.elapsed();
+        let patches = Patches {
+            rows: &prepared.rows,
+            height: prepared.grid[1],
+            width: prepared.grid[2],
+        };
+        let Some(image) = self.encoder.encode(patches, &mut |_| go_on())? else {
+            return Ok(None);
+        };
+        let look = Arc::new(Look {
+            label: source.label().to_string(),
+            original: prepared.original,
+            resized: prepared.resized,
+            grid: prepared.grid,
+            image: Arc::new(image),
+            read_ms: read.as_secs_f64() * 1e3,
+            encode_ms: (started.elapsed() - read).as_secs_f64() * 1e3,
+        });
+        self.seen.push((source.clone(), Arc::clone(&look)));
+        Ok(Some(look))
+    }
+
+    /// Forgets what was seen.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+}

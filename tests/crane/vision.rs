@@ -1,0 +1,4 @@
+//! Tiny Qwen2.5-VL and Namo folders against the numbers that PyTorch computed from them (tests/reference says how).
+
+mod folder;
+mod parity;
