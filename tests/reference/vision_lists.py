@@ -21,9 +21,10 @@ def folded(shapes: dict[str, list[int]]) -> list[list]:
     """[name, shape] or [name with {} for the layer, shape, number of layers]."""
     layers: dict[str, list[tuple[int, list[int]]]] = {}
     for name, shape in sorted(shapes.items()):
-        number = re.search(r"(?<=\.)(?:layers|blocks)\.(\d+)(?=\.[a-z])", name)
-        stem = name if "conn_ve_llm" in name or not number else name[: number.start(1)] + "{}" + name[number.end(1) :]
-        layers.setdefault(stem, []).append((int(number[1]) if "{}" in stem else -1, shape))
+        # The connector's own "layers.0" is the only one of its kind.
+        parts = None if "conn_ve_llm" in name else re.fullmatch(r"(.*\.(?:layers|blocks)\.)(\d+)(\..*)", name)
+        stem, number = (f"{parts[1]}{{}}{parts[3]}", int(parts[2])) if parts else (name, -1)
+        layers.setdefault(stem, []).append((number, shape))
     rows = []
     for stem, found in layers.items():
         assert all(shape == found[0][1] for _, shape in found), stem
