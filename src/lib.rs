@@ -5,7 +5,7 @@
 //! what the user typed ([`cli`]) → which files that names ([`hub`]) → tensors ([`weights`])
 //! → a tokenizer and a chat template ([`text`]) → a model ([`models`], built of [`nn`], which
 //! runs on [`kernels`]) → a stream of tokens ([`generate`]), speech ([`speech`], with [`audio`] at
-//! its ends), or measurements of it ([`bench`]).
+//! its ends), or measurements of it ([`bench`]). A picture that goes with the text comes by [`image`](mod@image).
 //!
 //! Arrows run one way: `cli → generate, speech, bench → models → nn → kernels` and `cli → hub → weights`.
 //! Nothing below `cli` prints, reads the environment or exits.
@@ -15,6 +15,7 @@ pub mod bench;
 pub mod cli;
 pub mod generate;
 pub mod hub;
+pub mod image;
 pub mod kernels;
 pub mod models;
 pub mod nn;

@@ -17,6 +17,7 @@ mod placement;
 pub mod pool;
 mod product;
 mod quant;
+mod resize;
 mod rope;
 mod simd;
 
@@ -28,6 +29,7 @@ pub use memory::{Arena, Bytes};
 pub use norm::{layer_norm, rms_norm, rms_norm_in_place};
 pub use product::{multiply, multiply_rows, swiglu, Inputs, Product, Weights};
 pub use quant::PackedMatrix;
+pub use resize::{resize_columns, resize_rows, Taps, WEIGHT_BITS};
 pub use rope::{rotate, Angles};
 pub use simd::Simd;
 
