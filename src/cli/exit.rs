@@ -155,7 +155,12 @@ fn weights_code(error: &WeightsError) -> u8 {
 
 fn image_code(error: &ImageError) -> u8 {
     match error {
-        _ => FAILED,
+        ImageError::Missing { .. } => MISSING,
+        ImageError::Io { source, .. } => file_code(source),
+        ImageError::Name { .. } => USAGE,
+        ImageError::Corrupt { .. } => CORRUPT,
+        ImageError::TooLarge { .. } | ImageError::TooLong { .. } => TOO_LARGE,
+        ImageError::Unsupported { .. } => FAILED,
     }
 }
 
