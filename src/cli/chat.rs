@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use crate::generate::{FinishReason, Output, Step};
+use crate::image::ImageSource;
 
 use super::conversation::Conversation;
 use super::exit::{self, CliError};
@@ -36,6 +37,7 @@ pub struct ChatArgs {
 const HELP: &str = "\
 /help           this list
 /system TEXT    set the system message (without TEXT: remove it)
+/image PATH     show an image with the next message (vision models)
 /clear          forget the conversation, keep the system message
 /bye            leave (also Ctrl-D)
 Ctrl-C stops a reply; on an empty line, twice, it leaves.";
@@ -45,6 +47,7 @@ Ctrl-C stops a reply; on an empty line, twice, it leaves.";
 enum Slash<'a> {
     Help,
     System(&'a str),
+    Image(&'a str),
     Clear,
     Bye,
     Unknown(&'a str),
@@ -60,6 +63,7 @@ fn slash(line: &str) -> Option<Slash<'_>> {
     Some(match name {
         "/help" | "/?" => Slash::Help,
         "/system" => Slash::System(rest.trim()),
+        "/image" => Slash::Image(rest.trim()),
         "/clear" => Slash::Clear,
         "/bye" | "/exit" | "/quit" => Slash::Bye,
         other => Slash::Unknown(other),
@@ -133,7 +137,13 @@ impl Chat<'_> {
                 Some(Slash::Unknown(_)) if !lines.interactive() => {}
                 Some(Slash::Bye) => return Ok(()),
                 Some(command) => {
-                    self.obey(&command);
+                    match self.obey(&command) {
+                        Ok(()) => {}
+                        Err(error) if lines.interactive() => {
+                            exit::report(&error, self.settings.terminal.stderr_color);
+                        }
+                        Err(error) => return Err(error),
+                    }
                     continue;
                 }
                 None => {}
@@ -151,7 +161,7 @@ impl Chat<'_> {
         }
     }
 
-    fn obey(&mut self, command: &Slash) {
+    fn obey(&mut self, command: &Slash) -> anyhow::Result<()> {
         let said = match command {
             Slash::Help => HELP.to_string(),
             Slash::System(text) => {
@@ -166,9 +176,27 @@ impl Chat<'_> {
                 "The conversation is forgotten.".into()
             }
             Slash::Unknown(name) => format!("{name} is no command; /help lists them"),
-            Slash::Bye => return,
+            Slash::Image(path) => self.show(path)?,
+            Slash::Bye => return Ok(()),
         };
         self.settings.terminal.note(&said);
+        Ok(())
+    }
+
+    /// Looks at an image at once, so that what is wrong with it is said before a question is typed.
+    fn show(&mut self, path: &str) -> anyhow::Result<String> {
+        let source = match path {
+            "" | "-" => {
+                return Err(CliError::Usage("/image needs the path of a picture".into()).into())
+            }
+            path => ImageSource::parse(path)?,
+        };
+        let look = self.session.look(&source);
+        // Ctrl-C while it was looked at is not for the reply.
+        interrupt::take();
+        let look = look?;
+        self.conversation.show(path);
+        Ok(look.to_string() + "; the next message is about it")
     }
 
     /// One question and its answer. On an error the question is taken back; the conversation stays.
@@ -268,6 +296,7 @@ mod tests {
             Some(Slash::System("be brief"))
         );
         assert_eq!(slash("/system"), Some(Slash::System("")));
+        assert_eq!(slash("/image a b.png"), Some(Slash::Image("a b.png")));
         assert_eq!(slash("/clear"), Some(Slash::Clear));
         assert_eq!(slash("/bye"), Some(Slash::Bye));
         assert_eq!(slash("/claer"), Some(Slash::Unknown("/claer")));

@@ -1,12 +1,14 @@
 //! What has been said in a chat.
 
-use crate::text::Message;
+use crate::text::{Content, Message, Part};
 
 /// Messages in order, with the system message apart.
 #[derive(Debug, Default, Clone)]
 pub struct Conversation {
     system: Option<String>,
     turns: Vec<Message>,
+    /// Images that the next question is about.
+    images: Vec<String>,
 }
 
 impl Conversation {
@@ -14,6 +16,7 @@ impl Conversation {
         Self {
             system,
             turns: Vec::new(),
+            images: Vec::new(),
         }
     }
 
@@ -25,19 +28,37 @@ impl Conversation {
     /// Forgets what was said; the system message stays.
     pub fn clear(&mut self) {
         self.turns.clear();
+        self.images.clear();
     }
 
+    /// An image for the next question, by its path.
+    pub fn show(&mut self, image: &str) {
+        self.images.push(image.to_string());
+    }
+
+    /// A question about the images that were shown for it.
     pub fn ask(&mut self, text: &str) {
-        self.push("user", text.to_string());
+        if self.images.is_empty() {
+            return self.push("user", text.to_string());
+        }
+        let images = std::mem::take(&mut self.images).into_iter();
+        let text = Part::Text { text: text.into() };
+        let parts = images.map(|image| Part::Image { image }).chain([text]);
+        self.turns.push(Message {
+            role: "user".into(),
+            content: Content::Parts(parts.collect()),
+        });
     }
 
     pub fn answer(&mut self, text: String) {
         self.push("assistant", text);
     }
 
-    /// Takes back the question that could not be answered.
+    /// Takes back the question that could not be answered; its images stay for the next.
     pub fn take_back(&mut self) {
-        self.turns.pop();
+        if let Some(asked) = self.turns.pop() {
+            self.images = asked.content.images().map(str::to_string).collect();
+        }
     }
 
     /// As the template takes it.
@@ -61,6 +82,27 @@ mod tests {
             .into_iter()
             .map(|message| message.role)
             .collect()
+    }
+
+    #[test]
+    fn images_belong_to_the_next_question() {
+        let mut talk = Conversation::new(None);
+        talk.show("a.png");
+        talk.show("b.png");
+        talk.ask("same?");
+        let shown = |talk: &Conversation| {
+            let messages = talk.messages();
+            let last = messages.last().map(|m| m.content.clone());
+            let all = last.iter().flat_map(Content::images).map(str::to_string);
+            all.collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&talk), ["a.png", "b.png"]);
+        talk.take_back();
+        talk.ask("again");
+        assert_eq!(shown(&talk), ["a.png", "b.png"]);
+        talk.answer("no".into());
+        talk.ask("why?");
+        assert!(shown(&talk).is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::bench::memory;
 use crate::generate::Engine;
 use crate::generate::Sequence;
 use crate::hub::catalogue::{self, Row, Task};
@@ -191,6 +192,11 @@ impl Session {
     /// A model that takes none, files that are missing or do not load.
     pub fn open_viewer(&mut self, projector: Option<&Path>, limits: Limits) -> anyhow::Result<()> {
         let started = Instant::now();
+        let limits = Limits {
+            // The other half is for the decoder and its cache.
+            memory: memory::available().map(|bytes| bytes / 2),
+            ..limits
+        };
         let path = &self.located.path;
         let found = match projector {
             Some(named) => Some(named.to_path_buf()),

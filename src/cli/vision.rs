@@ -5,14 +5,12 @@ mod report;
 mod work;
 
 use std::io::Write;
-use std::sync::Arc;
 
 pub use args::VisionArgs;
 
 use crate::generate::FinishReason;
 use crate::image::ImageSource;
 use crate::text::{Content, Message, Part};
-use crate::vision::Look;
 
 use super::exit::CliError;
 use super::input;
@@ -137,15 +135,4 @@ fn conversation(system: Option<&str>, sources: &[ImageSource], question: &str) -
     };
     let system = system.map(|text| Message::text("system", text));
     system.into_iter().chain([asked]).collect()
-}
-
-/// `photo.jpg: 4032 x 3024, seen as 1036 x 784, 1036 tokens`.
-fn describe(look: &Arc<Look>) -> String {
-    let [width, height] = look.original;
-    let [seen_width, seen_height] = look.resized;
-    format!(
-        "{}: {width} x {height} pixels, seen as {seen_width} x {seen_height}: {} tokens",
-        look.label,
-        look.tokens()
-    )
 }

@@ -42,20 +42,25 @@ impl Form {
         let messages = self.written(messages);
         let mut text = template.render(&messages, true)?;
         text.push_str(prefill);
-        let (pieces, found) = match self.marker {
-            Marker::Token(marker) => {
-                let ids = tokenizer.encode(&text, false)?;
-                let pieces: Vec<Vec<u32>> =
-                    ids.split(|id| *id == marker).map(<[u32]>::to_vec).collect();
-                (pieces, marker)
+        let token = match self.marker {
+            Marker::Token(id) => Some(id),
+            Marker::Named(name) => tokenizer.token_id(name),
+            Marker::Text(_) => None,
+        };
+        let pieces: Vec<Vec<u32>> = match (self.marker, token) {
+            (Marker::Text(marker), _) => {
+                let pieces = text.split(marker);
+                let pieces = pieces.map(|piece| tokenizer.encode(piece, false));
+                pieces.collect::<Result<_, _>>()?
             }
-            Marker::Text(marker) => {
-                let pieces = text
-                    .split(marker)
-                    .map(|piece| tokenizer.encode(piece, false));
-                (pieces.collect::<Result<_, _>>()?, NO_TOKEN)
+            (_, token) => {
+                let ids = tokenizer.encode(&text, false)?;
+                ids.split(|id| Some(*id) == token)
+                    .map(<[u32]>::to_vec)
+                    .collect()
             }
         };
+        let found = token.unwrap_or(NO_TOKEN);
         if pieces.len() != images.len() + 1 {
             return Err(VisionError::Places {
                 places: pieces.len() - 1,

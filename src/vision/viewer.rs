@@ -1,5 +1,6 @@
 //! From a picture to rows of the decoder.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,6 +38,19 @@ impl Look {
     /// Rows that it takes in a prompt.
     pub fn tokens(&self) -> usize {
         self.image.tokens
+    }
+}
+
+impl fmt::Display for Look {
+    /// `photo.jpg: 4032 x 3024 pixels, seen as 1036 x 784: 1036 tokens`.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let ([width, height], [seen_width, seen_height]) = (self.original, self.resized);
+        write!(
+            f,
+            "{}: {width} x {height} pixels, seen as {seen_width} x {seen_height}: {} tokens",
+            self.label,
+            self.tokens()
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 pub struct Tensor {
     pub name: String,
-    shape: Vec<usize>,
+    pub shape: Vec<usize>,
     mean: f32,
     deviation: f32,
 }
@@ -42,7 +42,7 @@ pub fn numbers(tensors: &[Tensor], sum: &Value, name: &str) -> Vec<Vec<u8>> {
 
 impl Tensor {
     /// As crane's own synthetic checkpoints (src/weights/seeded.rs).
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let key = self
             .name
             .bytes()

@@ -17,7 +17,7 @@ use crate::text::Message;
 use crate::vision;
 
 use super::report::images;
-use super::{describe, VisionArgs};
+use super::VisionArgs;
 
 /// A conversation to be answered.
 pub struct Job {
@@ -43,7 +43,7 @@ impl Work<'_> {
         let (args, settings) = (self.args, self.settings);
         let prompt = self.session.chat_prompt(&job.messages, &args.prefill)?;
         for look in &prompt.looks {
-            settings.detail(&describe(look));
+            settings.detail(&look.to_string());
         }
         self.check_room(&prompt)?;
         let logprobs = args.logprobs.map(|k| k as usize);

@@ -29,6 +29,8 @@ pub struct Patches<'a> {
 pub enum Marker {
     /// As this token, once for each row.
     Token(u32),
+    /// As the token of this text, once for each row.
+    Named(&'static str),
     /// As a text that is no token: the texts before and behind it are tokenised apart, and nothing of it is left.
     Text(&'static str),
 }

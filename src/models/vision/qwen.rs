@@ -187,7 +187,7 @@ impl ImageEncoder for QwenVision {
     }
 
     fn marker(&self) -> Marker {
-        Marker::Token(self.config.image_token)
+        self.config.marker
     }
 
     fn width(&self) -> usize {

@@ -13,6 +13,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use super::folder::{fixture, model, read_json, write, NAMO, QWEN};
+use super::gguf;
 
 /// Largest difference allowed, as a share of the standard deviation of what is expected.
 const TOLERANCE: f64 = 1e-4;
@@ -125,12 +126,22 @@ fn encode(encoder: &mut dyn ImageEncoder, all: &[Prepared]) -> (Vec<Vec<f32>>, V
     (stages, rows)
 }
 
+/// Looks at the stages of a case.
+type Stage<'a> = &'a dyn Fn(&Goldens, &Value, &[Prepared], Vec<Vec<f32>>);
+
 /// Prompt, rows and tokens of every case; `stage` has the chance to look at the stages.
-fn check(name: &str, folder: &Path, stage: &dyn Fn(&Goldens, &Value, &[Prepared], Vec<Vec<f32>>)) {
+fn check(name: &str, folder: &Path, stage: Stage) {
+    check_files(name, folder, folder, stage);
+}
+
+/// The same where what reads the images is a file of its own.
+fn check_files(name: &str, folder: &Path, projector: &Path, stage: Stage) {
     let goldens = Goldens::read(name);
     let checkpoint = Checkpoint::open(folder).unwrap();
     let loader = Loader::new(&checkpoint, &LoadOptions::default()).unwrap();
-    let mut encoder = models::load_encoder(&loader).unwrap().unwrap();
+    let reads = Checkpoint::open(projector).unwrap();
+    let reads = Loader::new(&reads, &LoadOptions::default()).unwrap();
+    let mut encoder = models::load_encoder(&reads).unwrap().unwrap();
     let mut decoder = models::load(&loader, None).unwrap();
     let tokenizer = Tokenizer::open(&checkpoint).unwrap();
     let template = ChatTemplate::open(&checkpoint).unwrap().unwrap();
@@ -142,7 +153,10 @@ fn check(name: &str, folder: &Path, stage: &dyn Fn(&Goldens, &Value, &[Prepared]
         let label = case["name"].as_str().unwrap();
         let files = images(case);
         let wants = encoder.wants();
-        let all: Vec<Prepared> = files.iter().map(|f| prepared(folder, &wants, f)).collect();
+        let all: Vec<Prepared> = files
+            .iter()
+            .map(|f| prepared(projector, &wants, f))
+            .collect();
         for (image, known) in all
             .iter()
             .zip(case["images"].as_array().into_iter().flatten())
@@ -358,6 +372,13 @@ fn qwen_is_what_transformers_computes() {
 #[test]
 fn namo_is_what_transformers_computes() {
     check(NAMO, model(NAMO), &namo_stages);
+}
+
+#[test]
+fn a_gguf_file_with_its_projector_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, projector] = gguf::write(folder.path());
+    check_files(QWEN, &model, &projector, &qwen_stages);
 }
 
 #[test]

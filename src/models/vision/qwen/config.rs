@@ -3,12 +3,12 @@
 use serde_json::Value as Json;
 
 use crate::models::vision::fields::{token, Fields};
-use crate::models::vision::mmproj;
+use crate::models::vision::{mmproj, Marker};
 use crate::models::ModelError;
 use crate::weights::{Checkpoint, Header, Metadata};
 
-/// `<|image_pad|>` of Qwen's tokenizer.
-const IMAGE_PAD: u32 = 151_655;
+/// What stands in a prompt for each row of an image.
+const IMAGE_PAD: &str = "<|image_pad|>";
 
 /// The shape of the encoder.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +30,7 @@ pub struct QwenVisionConfig {
     /// The blocks that see the whole image.
     pub whole: Vec<usize>,
     pub eps: f64,
-    pub image_token: u32,
+    pub marker: Marker,
     /// Mean and standard deviation, where the file names them.
     pub normalisation: Option<[[f64; 3]; 2]>,
 }
@@ -81,7 +81,10 @@ impl QwenVisionConfig {
             window: window / merge / patch,
             whole: vision.indices("fullatt_block_indexes", &[7, 15, 23, 31])?,
             eps: 1e-6,
-            image_token: token(json, "image_token_id")?.unwrap_or(IMAGE_PAD),
+            marker: match token(json, "image_token_id")? {
+                Some(id) => Marker::Token(id),
+                None => Marker::Named(IMAGE_PAD),
+            },
             normalisation: None,
         })
     }
@@ -128,7 +131,7 @@ impl QwenVisionConfig {
             eps: metadata
                 .f64("clip.vision.attention.layer_norm_epsilon")
                 .unwrap_or(1e-6),
-            image_token: IMAGE_PAD,
+            marker: Marker::Named(IMAGE_PAD),
             normalisation: triple("image_mean")
                 .zip(triple("image_std"))
                 .map(|(m, s)| [m, s]),
