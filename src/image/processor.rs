@@ -319,10 +319,10 @@ impl Fields<'_> {
                 .saturating_mul(wants.patch * wants.patch)
                 .max(cell)
         });
-        let max = limits
-            .max_pixels
-            .unwrap_or(own_max.min(affordable))
-            .max(cell);
+        let own_max = own_max.min(affordable);
+        // Who asks for more pixels than the model's most gets them.
+        let own_max = limits.min_pixels.map_or(own_max, |min| own_max.max(min));
+        let max = limits.max_pixels.unwrap_or(own_max).max(cell);
         let min = limits.min_pixels.unwrap_or(own_min).min(max);
         Ok(Rule::Pixels { min, max })
     }

@@ -98,12 +98,31 @@ mod tests {
     fn sides_are_never_0_and_long_strips_are_refused() {
         assert_eq!(qwen(1, 1, LARGE), (56, 56));
         assert_eq!(qwen(1, 150, LARGE), (28, 700));
-        assert_eq!(qwen(10, 2000, LARGE), (28, 1988));
+        assert_eq!(qwen(10, 2000, LARGE), (28, 812));
         for size in [[10_000, 1], [1, 201], [0, 5]] {
             let error = smart_resize(size, 28, MIN, LARGE).unwrap_err();
             assert!(error.to_string().contains("200"), "{error}");
         }
         assert_eq!(smart_resize([3, 3], 28, 1, 1).unwrap(), [28, 28]);
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_published_code() {
+        let text = include_str!("../../tests/fixtures/vision/sizes.json");
+        let rows: serde_json::Value = serde_json::from_str(text).unwrap();
+        let all = |model: &str| -> Vec<[usize; 6]> {
+            serde_json::from_value(rows[model].clone()).unwrap()
+        };
+        for [h, w, min, max, height, width] in all("qwen") {
+            let found = smart_resize([w, h], 28, min, max).unwrap();
+            assert_eq!(found, [width, height], "{h} x {w}, {min} to {max}");
+        }
+        for [h, w, shortest, longest, height, width] in all("namo") {
+            let found = namo_resize([w, h], 28, shortest as f64, longest as f64);
+            // The published code may arrive at a side of 0, which is no picture.
+            let expected = [width.max(28), height.max(28)];
+            assert_eq!(found, expected, "{h} x {w}, {shortest} to {longest}");
+        }
     }
 
     #[test]

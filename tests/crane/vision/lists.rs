@@ -10,7 +10,7 @@ use super::folder::read_json;
 fn tensors(name: &str) -> Vec<(String, Vec<usize>)> {
     let rows = read_json(&format!("{name}.tensors.json"));
     let mut all = Vec::new();
-    for row in rows.as_array().unwrap() {
+    for row in rows["tensors"].as_array().unwrap() {
         let name = row[0].as_str().unwrap();
         let shape: Vec<usize> = serde_json::from_value(row[1].clone()).unwrap();
         match row[2].as_u64() {

@@ -87,7 +87,18 @@ fn images(case: &Value) -> Vec<String> {
 
 /// A picture as the model wants it.
 fn prepared(folder: &Path, wants: &Wants, file: &str) -> Prepared {
-    let processor = ImageProcessor::open(folder, wants, Limits::default()).unwrap();
+    // A GGUF file names no limits: those of the folder.
+    let qwen = read_json("qwen2.5-vl/preprocessor_config.json");
+    let pixels = |key: &str| {
+        let limit = qwen[key].as_u64().map(|n| n as usize);
+        limit.filter(|_| folder.is_file())
+    };
+    let limits = Limits {
+        min_pixels: pixels("min_pixels"),
+        max_pixels: pixels("max_pixels"),
+        memory: None,
+    };
+    let processor = ImageProcessor::open(folder, wants, limits).unwrap();
     let path = fixture(&format!("images/{file}"));
     let source = ImageSource::parse(path.to_str().unwrap()).unwrap();
     let picture = decode(&source.read().unwrap(), source.label()).unwrap();
