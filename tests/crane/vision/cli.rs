@@ -157,7 +157,7 @@ fn without_an_image_it_is_a_text_model() {
         let question = "There are 12 boats, 7 nets and 1 dog.";
         let all = [
             &["run", path(model(name)), "--format", "json", "-p", question],
-            &["--repeat-penalty", "1"],
+            &["--repeat-penalty", "1"][..],
             &GREEDY[..],
         ]
         .concat();
