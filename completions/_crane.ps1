@@ -48,6 +48,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Answer one prompt')
             [CompletionResult]::new('chat', 'chat', [CompletionResultType]::ParameterValue, 'Hold a conversation')
             [CompletionResult]::new('tts', 'tts', [CompletionResultType]::ParameterValue, 'Speak a text')
+            [CompletionResult]::new('vision', 'vision', [CompletionResultType]::ParameterValue, 'Answer a question about images')
             [CompletionResult]::new('voices', 'voices', [CompletionResultType]::ParameterValue, 'List, show or remove the voices that ''crane tts --save-voice'' kept')
             [CompletionResult]::new('score', 'score', [CompletionResultType]::ParameterValue, 'Score a text: negative log-likelihood and perplexity')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure speed, beside the machine''s own limit')
@@ -333,6 +334,63 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'crane;vision' {
+            [CompletionResult]::new('--image', '--image', [CompletionResultType]::ParameterName, 'An image, behind those above (repeatable)')
+            [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'What is asked about the images [default: stdin where it is a pipe, else "Describe this image."]')
+            [CompletionResult]::new('--prompt', '--prompt', [CompletionResultType]::ParameterName, 'What is asked about the images [default: stdin where it is a pipe, else "Describe this image."]')
+            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Read a file into the question, before that of --prompt (repeatable; ''-'' is stdin)')
+            [CompletionResult]::new('--file', '--file', [CompletionResultType]::ParameterName, 'Read a file into the question, before that of --prompt (repeatable; ''-'' is stdin)')
+            [CompletionResult]::new('--messages', '--messages', [CompletionResultType]::ParameterName, 'A conversation with image parts: a JSON list of {"role": …, "content": [{"type": "image", "image": PATH}, …]} (''-'' is stdin)')
+            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'System message')
+            [CompletionResult]::new('--each-prompt', '--each-prompt', [CompletionResultType]::ParameterName, 'Answer every line of a file, the images being encoded once: a line of JSON each (''-'' is stdin)')
+            [CompletionResult]::new('--boxes', '--boxes', [CompletionResultType]::ParameterName, 'Print the boxes and points of the answer (Qwen2.5-VL), in pixels of the picture as it is shown')
+            [CompletionResult]::new('--min-pixels', '--min-pixels', [CompletionResultType]::ParameterName, 'Enlarge pictures with fewer pixels than this [default: the model''s own]')
+            [CompletionResult]::new('--max-pixels', '--max-pixels', [CompletionResultType]::ParameterName, 'Shrink pictures with more pixels than this [default: the model''s own, as far as the memory goes]')
+            [CompletionResult]::new('--mmproj', '--mmproj', [CompletionResultType]::ParameterName, 'The file that reads the images of a GGUF model [default: mmproj-….gguf beside it]')
+            [CompletionResult]::new('--prefill', '--prefill', [CompletionResultType]::ParameterName, 'Start of the answer, which the model continues; not repeated in the output')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Shape of the output; --json alone is --format json')
+            [CompletionResult]::new('--logprobs', '--logprobs', [CompletionResultType]::ParameterName, 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Write to a file, which appears when it is complete (''-'': stdout)')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Write to a file, which appears when it is complete (''-'': stdout)')
+            [CompletionResult]::new('--quant', '--quant', [CompletionResultType]::ParameterName, 'Quantise at load, tensor by tensor, where the width allows it')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Tokens to generate at most [default: until the model stops or the context is full]')
+            [CompletionResult]::new('--max-tokens', '--max-tokens', [CompletionResultType]::ParameterName, 'Tokens to generate at most [default: until the model stops or the context is full]')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Tokens the context holds [default: the model''s own length, at most 32768]')
+            [CompletionResult]::new('--ctx-size', '--ctx-size', [CompletionResultType]::ParameterName, 'Tokens the context holds [default: the model''s own length, at most 32768]')
+            [CompletionResult]::new('--temp', '--temp', [CompletionResultType]::ParameterName, 'Temperature; 0 always takes the likeliest token')
+            [CompletionResult]::new('--temperature', '--temperature', [CompletionResultType]::ParameterName, 'Temperature; 0 always takes the likeliest token')
+            [CompletionResult]::new('--top-k', '--top-k', [CompletionResultType]::ParameterName, 'Sample from the K likeliest tokens (0: from all)')
+            [CompletionResult]::new('--top-p', '--top-p', [CompletionResultType]::ParameterName, 'Sample from the likeliest tokens that together reach probability P (1: from all)')
+            [CompletionResult]::new('--min-p', '--min-p', [CompletionResultType]::ParameterName, 'Leave out tokens less likely than P times the likeliest (0: none)')
+            [CompletionResult]::new('--repeat-penalty', '--repeat-penalty', [CompletionResultType]::ParameterName, 'Divide the logits of tokens seen before (1: off)')
+            [CompletionResult]::new('--repeat-last-n', '--repeat-last-n', [CompletionResultType]::ParameterName, 'How many tokens back the repetition penalty looks (-1: all)')
+            [CompletionResult]::new('--presence-penalty', '--presence-penalty', [CompletionResultType]::ParameterName, 'Subtract from the logits of tokens in the output (0: off)')
+            [CompletionResult]::new('--frequency-penalty', '--frequency-penalty', [CompletionResultType]::ParameterName, 'Subtract from the logits of tokens in the output, once for each time (0: off)')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'Seed; the same seed gives the same text [default: random]')
+            [CompletionResult]::new('--seed', '--seed', [CompletionResultType]::ParameterName, 'Seed; the same seed gives the same text [default: random]')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Stop before this text (repeatable)')
+            [CompletionResult]::new('--stop', '--stop', [CompletionResultType]::ParameterName, 'Stop before this text (repeatable)')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Where to compute: auto, cpu, cuda, cuda:N or metal')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Number type to compute in; auto keeps what the file stores where the device is fast at it')
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('--cache-type', '--cache-type', [CompletionResultType]::ParameterName, 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]')
+            [CompletionResult]::new('--simd', '--simd', [CompletionResultType]::ParameterName, 'The best instruction set that is used, for comparisons [default: the best of this CPU]')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where models are kept [default: the Hugging Face cache]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never')
+            [CompletionResult]::new('--each', '--each', [CompletionResultType]::ParameterName, 'Answer for every image by itself, from one load: a line of JSON each (--format text: the answers alone)')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Times, speeds, memory and settings on stderr')
+            [CompletionResult]::new('--ignore-eos', '--ignore-eos', [CompletionResultType]::ParameterName, 'Go on after the model''s end-of-text token')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use only what is on this machine (also HF_HUB_OFFLINE=1)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only errors on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only errors on stderr')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON on stdout')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'crane;voices' {
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Where to compute: auto, cpu, cuda, cuda:N or metal')
             [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Number type to compute in; auto keeps what the file stores where the device is fast at it')
@@ -579,6 +637,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Answer one prompt')
             [CompletionResult]::new('chat', 'chat', [CompletionResultType]::ParameterValue, 'Hold a conversation')
             [CompletionResult]::new('tts', 'tts', [CompletionResultType]::ParameterValue, 'Speak a text')
+            [CompletionResult]::new('vision', 'vision', [CompletionResultType]::ParameterValue, 'Answer a question about images')
             [CompletionResult]::new('voices', 'voices', [CompletionResultType]::ParameterValue, 'List, show or remove the voices that ''crane tts --save-voice'' kept')
             [CompletionResult]::new('score', 'score', [CompletionResultType]::ParameterValue, 'Score a text: negative log-likelihood and perplexity')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure speed, beside the machine''s own limit')
@@ -610,6 +669,9 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             break
         }
         'crane;help;tts' {
+            break
+        }
+        'crane;help;vision' {
             break
         }
         'crane;help;voices' {

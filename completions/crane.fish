@@ -54,6 +54,7 @@ complete -c crane -n "__fish_crane_needs_command" -f -a "verify" -d 'Check a mod
 complete -c crane -n "__fish_crane_needs_command" -f -a "run" -d 'Answer one prompt'
 complete -c crane -n "__fish_crane_needs_command" -f -a "chat" -d 'Hold a conversation'
 complete -c crane -n "__fish_crane_needs_command" -f -a "tts" -d 'Speak a text'
+complete -c crane -n "__fish_crane_needs_command" -f -a "vision" -d 'Answer a question about images'
 complete -c crane -n "__fish_crane_needs_command" -f -a "voices" -d 'List, show or remove the voices that \'crane tts --save-voice\' kept'
 complete -c crane -n "__fish_crane_needs_command" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
 complete -c crane -n "__fish_crane_needs_command" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
@@ -358,6 +359,62 @@ complete -c crane -n "__fish_crane_using_subcommand tts" -s q -l quiet -d 'Only 
 complete -c crane -n "__fish_crane_using_subcommand tts" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand tts" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand tts" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand vision" -l image -d 'An image, behind those above (repeatable)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand vision" -s p -l prompt -d 'What is asked about the images [default: stdin where it is a pipe, else "Describe this image."]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -s f -l file -d 'Read a file into the question, before that of --prompt (repeatable; \'-\' is stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand vision" -l messages -d 'A conversation with image parts: a JSON list of {"role": …, "content": [{"type": "image", "image": PATH}, …]} (\'-\' is stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand vision" -l system -d 'System message' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l each-prompt -d 'Answer every line of a file, the images being encoded once: a line of JSON each (\'-\' is stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand vision" -l boxes -d 'Print the boxes and points of the answer (Qwen2.5-VL), in pixels of the picture as it is shown' -r -f -a "json\t'A JSON list'"
+complete -c crane -n "__fish_crane_using_subcommand vision" -l min-pixels -d 'Enlarge pictures with fewer pixels than this [default: the model\'s own]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l max-pixels -d 'Shrink pictures with more pixels than this [default: the model\'s own, as far as the memory goes]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l mmproj -d 'The file that reads the images of a GGUF model [default: mmproj-….gguf beside it]' -r -F
+complete -c crane -n "__fish_crane_using_subcommand vision" -l prefill -d 'Start of the answer, which the model continues; not repeated in the output' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l format -d 'Shape of the output; --json alone is --format json' -r -f -a "text\t'The answer as it is made'
+json\t'One object on one line'
+ndjson\t'One object a token, and the whole object last'"
+complete -c crane -n "__fish_crane_using_subcommand vision" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -s o -l output -d 'Write to a file, which appears when it is complete (\'-\': stdout)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand vision" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+q8_0\t''
+q4_0\t''
+q4k\t''
+q6k\t''"
+complete -c crane -n "__fish_crane_using_subcommand vision" -s n -l max-tokens -d 'Tokens to generate at most [default: until the model stops or the context is full]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l temp -l temperature -d 'Temperature; 0 always takes the likeliest token' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l top-k -d 'Sample from the K likeliest tokens (0: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l top-p -d 'Sample from the likeliest tokens that together reach probability P (1: from all)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l min-p -d 'Leave out tokens less likely than P times the likeliest (0: none)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l repeat-penalty -d 'Divide the logits of tokens seen before (1: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l repeat-last-n -d 'How many tokens back the repetition penalty looks (-1: all)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l presence-penalty -d 'Subtract from the logits of tokens in the output (0: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l frequency-penalty -d 'Subtract from the logits of tokens in the output, once for each time (0: off)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -s s -l seed -d 'Seed; the same seed gives the same text [default: random]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -s r -l stop -d 'Stop before this text (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand vision" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand vision" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand vision" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand vision" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand vision" -l each -d 'Answer for every image by itself, from one load: a line of JSON each (--format text: the answers alone)'
+complete -c crane -n "__fish_crane_using_subcommand vision" -l stats -d 'Times, speeds, memory and settings on stderr'
+complete -c crane -n "__fish_crane_using_subcommand vision" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
+complete -c crane -n "__fish_crane_using_subcommand vision" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand vision" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand vision" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand vision" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand vision" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
 f32\t''
@@ -611,21 +668,22 @@ complete -c crane -n "__fish_crane_using_subcommand man" -s q -l quiet -d 'Only 
 complete -c crane -n "__fish_crane_using_subcommand man" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand man" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand man" -s h -l help -d 'Print help'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "list" -d 'List the models on this machine'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "run" -d 'Answer one prompt'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "tts" -d 'Speak a text'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "voices" -d 'List, show or remove the voices that \'crane tts --save-voice\' kept'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts voices score bench devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "list" -d 'List the models on this machine'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "run" -d 'Answer one prompt'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "tts" -d 'Speak a text'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "vision" -d 'Answer a question about images'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "voices" -d 'List, show or remove the voices that \'crane tts --save-voice\' kept'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "list" -d 'List the voices'
 complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "show" -d 'Show a voice: its tokens, its words, where it came from'
 complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "rm" -d 'Remove a voice'

@@ -47,7 +47,7 @@ pub fn resize(picture: &Picture, width: usize, height: usize, filter: Filter) ->
     let (from_width, from_height) = (picture.width, picture.height);
     assert!(width > 0 && height > 0, "a side of 0");
     assert_eq!(picture.rgb.len(), from_width * from_height * 3);
-    let mut rgb = Cow::Borrowed(&picture.rgb);
+    let mut rgb = Cow::Borrowed(&picture.rgb[..]);
     if height_first((from_width, from_height), (width, height)) {
         resize_height(&mut rgb, from_width, from_height, height, filter);
         resize_width(&mut rgb, from_width, width, filter);
@@ -70,14 +70,14 @@ fn height_first(from: (usize, usize), to: (usize, usize)) -> bool {
     height > 0 && height > 2 * lost(from.0, to.0)
 }
 
-fn resize_width(rgb: &mut Cow<Vec<u8>>, from: usize, to: usize, filter: Filter) {
+fn resize_width(rgb: &mut Cow<[u8]>, from: usize, to: usize, filter: Filter) {
     if from != to {
         let taps = taps(from, to, filter);
         *rgb = Cow::Owned(resize_columns(Simd::detect(), rgb, from, &taps));
     }
 }
 
-fn resize_height(rgb: &mut Cow<Vec<u8>>, width: usize, from: usize, to: usize, filter: Filter) {
+fn resize_height(rgb: &mut Cow<[u8]>, width: usize, from: usize, to: usize, filter: Filter) {
     if from != to {
         let taps = taps(from, to, filter);
         *rgb = Cow::Owned(resize_rows(Simd::detect(), rgb, width, &taps));

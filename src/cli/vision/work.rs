@@ -200,6 +200,6 @@ impl Work<'_> {
 
     /// Puts the file in its place.
     pub fn finish(self) -> anyhow::Result<()> {
-        Ok(self.sink.finish()?)
+        self.sink.finish()
     }
 }
