@@ -2,7 +2,7 @@
 
 use crate::kernels::limits::Arithmetic;
 use crate::models::Config;
-use crate::weights::{Checkpoint, Format, Loader, Quant, TensorInfo};
+use crate::weights::{is_encoder, Checkpoint, Format, Loader, Quant, TensorInfo};
 
 use super::limits::Limits;
 use super::{BenchError, Test};
@@ -69,7 +69,7 @@ impl Counts {
         let (head_parameters, head_bytes) = size(head);
         let mut body = (0u64, 0u64);
         let mut rest_bytes = 0u64;
-        for info in checkpoint.tensors() {
+        for info in decoder(loader) {
             let name = info.name.as_str();
             if is_vocabulary(checkpoint, name) {
                 continue;
@@ -175,7 +175,7 @@ fn seen(cached: usize, tokens: usize, window: Option<usize>) -> f64 {
 /// Refuses a quantisation that some matrix of the model cannot have: the row would be a mixture.
 pub fn check_widths(loader: &Loader, quant: Option<Quant>) -> Result<(), BenchError> {
     let Some(quant) = quant else { return Ok(()) };
-    let matrices = loader.checkpoint().tensors().filter(|info| is_matrix(info));
+    let matrices = decoder(loader).filter(|info| is_matrix(info));
     for info in matrices {
         let width = info.shape.last().copied().unwrap_or(0);
         if !loader.held(info).is_quantized() {
@@ -183,6 +183,12 @@ pub fn check_widths(loader: &Loader, quant: Option<Quant>) -> Result<(), BenchEr
         }
     }
     Ok(())
+}
+
+/// The tensors that read and write text: an image encoder beside them is no part of it.
+fn decoder<'a>(loader: &Loader<'a>) -> impl Iterator<Item = &'a TensorInfo> {
+    let all = loader.checkpoint().tensors();
+    all.filter(|info| !is_encoder(&info.name))
 }
 
 fn is_matrix(info: &TensorInfo) -> bool {
@@ -213,7 +219,7 @@ fn held_bytes(loader: &Loader, info: &TensorInfo) -> u64 {
 /// The format that holds most bytes of the matrices.
 fn most_bytes(loader: &Loader) -> Format {
     let mut sums: Vec<(Format, u64)> = Vec::new();
-    for info in loader.checkpoint().tensors().filter(|info| is_matrix(info)) {
+    for info in decoder(loader).filter(|info| is_matrix(info)) {
         let format = loader.held(info);
         let bytes = format.bytes(numbers(info));
         match sums.iter_mut().find(|(known, _)| *known == format) {

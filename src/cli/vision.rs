@@ -9,13 +9,15 @@ use std::io::Write;
 pub use args::VisionArgs;
 
 use crate::generate::FinishReason;
+use crate::hub::catalogue::Task;
 use crate::image::ImageSource;
 use crate::text::{Content, Message, Part};
+use crate::vision::VisionError;
 
 use super::exit::CliError;
 use super::input;
 use super::output::Sink;
-use super::session::Session;
+use super::session::{self, Session};
 use super::settings::Settings;
 use work::{Job, Work};
 
@@ -32,6 +34,9 @@ pub fn run(args: &VisionArgs, settings: &Settings, out: &mut dyn Write) -> anyho
         for source in jobs.iter().flat_map(|job| &job.sources) {
             source.probe()?;
         }
+    }
+    if session::row(&args.model)?.is_some_and(|row| row.task == Task::Text) {
+        return Err(VisionError::TextOnly(args.model.clone()).into());
     }
     let sink = Sink::open(args.output.as_deref(), out)?;
     let mut session = Session::open(

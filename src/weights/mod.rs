@@ -29,5 +29,5 @@ pub use error::WeightsError;
 pub use format::{Format, TensorInfo};
 pub use loader::{Loader, Weight};
 pub use metadata::{Metadata, Value};
-pub use notes::histogram;
+pub use notes::{histogram, is_encoder};
 pub use options::{DTypeChoice, LoadOptions, Quant};

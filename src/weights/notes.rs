@@ -26,7 +26,7 @@ pub(super) fn matrices(checkpoint: &Checkpoint) -> impl Iterator<Item = &TensorI
 }
 
 /// Whether a tensor belongs to an image encoder, which `--quant` leaves as it is stored.
-pub(super) fn is_encoder(name: &str) -> bool {
+pub fn is_encoder(name: &str) -> bool {
     ["visual.", "model.visual.", "namo.ve.", "namo.conn_ve_llm."]
         .iter()
         .any(|start| name.starts_with(start))

@@ -46,6 +46,18 @@ fn every_format_is_read() {
     assert!(worst.unwrap() < 40, "{worst:?}");
 }
 
+/// By Pillow, with inverted inks as Adobe's programs write them: red on the left, green on the right.
+#[test]
+fn inks_become_colours() {
+    let bytes = include_bytes!("../../../tests/fixtures/vision/pictures/cmyk.jpg");
+    let picture = decode(bytes, "x").unwrap();
+    for (x, expected) in [(4, [200u8, 30, 60]), (20, [20, 160, 90])] {
+        let found = &picture.rgb[(8 * picture.width + x) * 3..][..3];
+        let near = found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 4);
+        assert!(near, "{found:?} {expected:?}");
+    }
+}
+
 #[test]
 fn transparency_lies_on_white() {
     let colours = [[255, 0, 0, 255], [0, 0, 0, 0], [0, 100, 200, 51]];
