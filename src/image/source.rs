@@ -96,23 +96,32 @@ impl ImageSource {
         }
     }
 
-    /// Looks at the header alone: whether it is a picture that [`decode()`] reads. Stdin is not looked at.
+    /// Looks at the header alone: whether it is a picture that [`decode()`] reads. What can be read once, stdin or a named
+    /// pipe, is not looked at.
     ///
     /// # Errors
     /// As [`ImageSource::read`] and [`decode()`], as far as a header goes.
     pub fn probe(&self) -> Result<(), ImageError> {
-        match self.place {
-            Place::Stdin => Ok(()),
-            _ => decode::probe(&self.read()?, &self.label),
+        let once = match self.place {
+            Place::Stdin => true,
+            // Asked by name: a pipe that is opened and left breaks for who writes to it.
+            Place::File => std::fs::metadata(self.path())
+                .is_ok_and(|about| !about.is_file() && !about.is_dir()),
+            Place::Url => false,
+        };
+        match once {
+            true => Ok(()),
+            false => decode::probe(&self.read()?, &self.label),
         }
     }
 
+    fn path(&self) -> &str {
+        let spelled = &self.spelled;
+        spelled.strip_prefix("file://").unwrap_or(spelled)
+    }
+
     fn open(&self) -> Result<File, ImageError> {
-        let path = self
-            .spelled
-            .strip_prefix("file://")
-            .unwrap_or(&self.spelled);
-        let file = File::open(path).map_err(|e| ImageError::io(&self.label, e))?;
+        let file = File::open(self.path()).map_err(|e| ImageError::io(&self.label, e))?;
         match file.metadata().is_ok_and(|about| about.is_dir()) {
             true => Err(ImageError::Name {
                 label: self.label.clone(),

@@ -72,12 +72,10 @@ impl Work<'_> {
         }
         let boxes = self.boxes(&prompt, &output)?;
         self.write(job, &prompt, &output, boxes)?;
-        if args.each {
+        // With several questions the next one is about the same image.
+        if args.each && args.each_prompt.is_none() {
             if let Some(viewer) = self.session.viewer() {
-                let last = args.each_prompt.is_none();
-                if last {
-                    viewer.forget();
-                }
+                viewer.forget();
             }
         }
         if args.stats {

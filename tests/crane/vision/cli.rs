@@ -307,3 +307,23 @@ fn an_answer_without_boxes_is_a_condition_not_met() {
     let boxes: Value = serde_json::from_str(&ok(&output)).unwrap();
     assert_eq!(boxes[0]["bbox_2d"], json!([28, 56, 112, 112]));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_named_pipe_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap()
+        .success());
+    let writer = {
+        let (pipe, bytes) = (pipe.clone(), std::fs::read(image("square.png")).unwrap());
+        std::thread::spawn(move || std::fs::write(pipe, bytes))
+    };
+    let question = [path(&pipe), "-p", "Describe this image."];
+    let found = answer(path(model(QWEN)), &question, b"");
+    writer.join().unwrap().unwrap();
+    assert_eq!(found["prompt_tokens"], case(QWEN, "square")["ids"]);
+}
