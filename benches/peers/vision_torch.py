@@ -1,11 +1,12 @@
 """PyTorch with transformers' vision towers as a peer of `crane vision`.
 
-    python vision_torch.py [--models qwen2.5-vl-3b namo-500m] [--dtypes f32 bf16] [--size 1024 768] [--threads 2] [--rounds 3]
+    python vision_torch.py [--models qwen2.5-vl-3b namo-500m] [--dtypes f32 bf16] [--size 1024 768] [--threads 2]
+        [--rounds 3]
 
 The towers have their published sizes and random weights, on whose values their speed does not depend. "encode" is from
-normalised pixels to the rows that the language model reads, "preprocess" from a decoded picture to normalised pixels, by the
-faster of transformers' two processors where it has two. Attention is sdpa. Prints a JSON line for each measure: the median of
-the rounds behind a warm-up.
+normalised pixels to the rows that the language model reads, "preprocess" from a decoded picture to normalised pixels, by
+the faster of transformers' two processors where it has two. Attention is sdpa. Prints a JSON line for each measure: the
+median of the rounds behind a warm-up.
 """
 
 import argparse

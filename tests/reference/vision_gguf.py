@@ -196,7 +196,8 @@ class Multimodal:
         """The rows of a picture."""
         assert self.lib.mtmd_encode_chunk(self.context, chunk) == 0
         count = self.lib.mtmd_input_chunk_get_n_tokens(chunk)
-        return np.ctypeslib.as_array(self.lib.mtmd_get_output_embd(self.context), (count * width,)).reshape(count, width).copy()
+        found = self.lib.mtmd_get_output_embd(self.context)
+        return np.ctypeslib.as_array(found, (count * width,)).reshape(count, width).copy()
 
     def answer(self, chunks, steps: int) -> tuple[np.ndarray, list[int]]:
         """The logits of the last position, and greedy ids."""
@@ -237,7 +238,8 @@ def check(paths: dict[str, pathlib.Path]) -> None:
         same = next((i for i, (a, b) in enumerate(zip(ids, case["greedy"]["ids"])) if a != b), len(ids))
         gap = case["greedy"]["gaps"][same] if same < len(ids) else None
         print(f"{case['name']}: {len(rows)} rows differ by {abs(rows - vision).max():.2e} of {vision.std():.2f}, "
-              f"logits by {abs(first - logits).max():.2e} of {logits.std():.2f}, {same} of {len(ids)} ids equal, gap there {gap}")
+              f"logits by {abs(first - logits).max():.2e} of {logits.std():.2f}, "
+              f"{same} of {len(ids)} ids equal, gap there {gap}")
 
 
 def main() -> None:

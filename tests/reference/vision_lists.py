@@ -40,8 +40,8 @@ def folded(shapes: dict[str, list[int]]) -> list[list]:
 
 # Height and width: sides that end in half a step, thin ones, small ones, large ones.
 SIZES = [
-    (28, 28), (70, 70), (42, 98), (14, 14), (1, 1), (1, 200), (20, 300), (100, 30), (98, 126), (150, 230), (480, 640), (300, 1000),
-    (50, 50), (700, 700), (701, 28), (1080, 1920), (1365, 2048), (3024, 4032), (5000, 5000), (12000, 61),
+    (28, 28), (70, 70), (42, 98), (14, 14), (1, 1), (1, 200), (20, 300), (100, 30), (98, 126), (150, 230), (480, 640),
+    (300, 1000), (50, 50), (700, 700), (701, 28), (1080, 1920), (1365, 2048), (3024, 4032), (5000, 5000), (12000, 61),
 ]
 
 
@@ -50,9 +50,10 @@ def sizes() -> dict[str, list[list[int]]]:
     the longest side (Namo; without sizes of 0, which the rule has for pictures that are too thin)."""
     rng = random.Random(1)
     asked = SIZES + [(rng.randrange(20, 3000), rng.randrange(20, 3000)) for _ in range(20)]
+    limits = (3136, 12845056), (3136, 1003520), (200704, 401408)
     qwen = [
         [h, w, low, high, *smart_resize(h, w, factor=28, min_pixels=low, max_pixels=high)]
-        for h, w in asked for low, high in ((3136, 12845056), (3136, 1003520), (200704, 401408)) if max(h, w) <= 200 * min(h, w)
+        for h, w in asked for low, high in limits
     ]
     namo = [[h, w, low, 700, *namo_size(h, w, low, 700)] for h, w in asked for low in (28, 42, 224, 448)]
     return {"qwen": qwen, "namo": [row for row in namo if row[4] and row[5]]}
