@@ -168,6 +168,11 @@ fn vision_code(error: &VisionError) -> u8 {
     match error {
         VisionError::Image(error) => image_code(error),
         VisionError::Processor(ProcessorError::Config { .. }) => CORRUPT,
+        VisionError::Processor(ProcessorError::Picture { source, .. })
+            if matches!(**source, ProcessorError::Memory { .. }) =>
+        {
+            TOO_LARGE
+        }
         VisionError::Processor(_) => FAILED,
         VisionError::Model(error) => model_code(error),
         VisionError::Weights(error) => weights_code(error),

@@ -92,6 +92,12 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         args.sampling.max_tokens,
         args.overflow,
     )?;
+    if truncated > 0 && !prompt.pictures.is_empty() {
+        return Err(CliError::TooLarge(format!(
+            "the prompt does not fit the context of {context} tokens, and one with images is not cut; raise --ctx-size"
+        ))
+        .into());
+    }
     session.announce(settings);
     if truncated > 0 {
         settings.note(&format!(

@@ -68,9 +68,11 @@ pub fn run(args: &VisionArgs, settings: &Settings, out: &mut dyn Write) -> anyho
             }
             Ok(_) => {}
             // With many images one that cannot be read costs its own answer.
-            Err(error) if args.each && work.report_failure(job, &error)? => {
-                failed.get_or_insert(error);
-            }
+            Err(error) if args.each && work.report_failure(job, &error)? => match failed {
+                // The first is the command's own, said at its end.
+                None => failed = Some(error),
+                Some(_) => settings.note(&error.to_string()),
+            },
             Err(error) => return Err(error),
         }
     }

@@ -33,6 +33,12 @@ pub enum ProcessorError {
     Aspect { width: usize, height: usize },
     #[error("{file}: {reason}; fetch it again with 'crane pull --force MODEL'")]
     Config { file: String, reason: String },
+    #[error("{pixels} pixels are more than the memory holds while they are encoded (about {needed} MiB of {memory} MiB); set a smaller --max-pixels or --min-pixels")]
+    Memory {
+        pixels: usize,
+        needed: u64,
+        memory: u64,
+    },
     #[error("{label}: {source}")]
     Picture {
         label: String,
@@ -184,6 +190,7 @@ impl ImageProcessor {
         let original = [picture.width, picture.height];
         let resized = self
             .size(original)
+            .and_then(|size| self.affordable(size))
             .map_err(|source| ProcessorError::Picture {
                 label: label.into(),
                 source: Box::new(source),
@@ -203,6 +210,21 @@ impl ImageProcessor {
             original,
             resized,
         })
+    }
+
+    /// The same size, where encoding has the memory for it: the user's limits may ask for any.
+    fn affordable(&self, size: [usize; 2]) -> Result<[usize; 2], ProcessorError> {
+        let pixels = size[0].saturating_mul(size[1]);
+        let patches = pixels / self.wants.patch.pow(2);
+        let needed = (patches as u64).saturating_mul(self.wants.bytes_a_patch as u64);
+        match self.limits.memory {
+            Some(memory) if needed > memory => Err(ProcessorError::Memory {
+                pixels,
+                needed: needed >> 20,
+                memory: memory >> 20,
+            }),
+            _ => Ok(size),
+        }
     }
 
     /// Width and height at which the model sees a picture of `size`.
@@ -493,6 +515,26 @@ mod tests {
             let error = found.err().unwrap();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn what_the_user_asks_for_has_to_fit() {
+        let limits = Limits {
+            min_pixels: Some(1 << 40),
+            memory: Some(1 << 30),
+            ..Limits::default()
+        };
+        let made = ImageProcessor::new(None, &wants(Family::Qwen), limits).unwrap();
+        let picture = Picture {
+            width: 1,
+            height: 1,
+            rgb: vec![0; 3],
+        };
+        let error = made.prepare(picture, "dot").unwrap_err().to_string();
+        assert!(
+            error.starts_with("dot: ") && error.contains("--min-pixels"),
+            "{error}"
+        );
     }
 
     #[test]

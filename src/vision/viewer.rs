@@ -164,8 +164,8 @@ impl Viewer {
         Ok(Some(look))
     }
 
-    /// Forgets what was seen.
-    pub fn forget(&mut self) {
-        self.seen.clear();
+    /// Forgets what was seen but `sources`.
+    pub fn keep(&mut self, sources: &[ImageSource]) {
+        self.seen.retain(|(known, _)| sources.contains(known));
     }
 }

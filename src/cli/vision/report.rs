@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{json, Value};
 
 use crate::cli::exit::CliError;
+use crate::image::{ImageError, ProcessorError};
 use crate::vision::{Look, VisionError};
 
 /// `images` of the JSON object.
@@ -26,8 +27,13 @@ pub fn images(looks: &[Arc<Look>]) -> Vec<Value> {
 /// Whether an error is about one image, and others may be answered about all the same.
 pub fn concerns_one(error: &anyhow::Error) -> bool {
     let image = error.chain().any(|cause| {
-        cause.is::<crate::image::ImageError>()
-            || matches!(cause.downcast_ref(), Some(VisionError::Image(_)))
+        cause.is::<ImageError>()
+            || matches!(
+                cause.downcast_ref(),
+                Some(
+                    VisionError::Image(_) | VisionError::Processor(ProcessorError::Picture { .. })
+                )
+            )
     });
     let own = error.chain().find_map(|cause| cause.downcast_ref());
     image || matches!(own, Some(CliError::TooLarge(_) | CliError::Condition(_)))

@@ -41,6 +41,10 @@ impl Work<'_> {
     /// Answers, and writes the answer.
     pub fn answer(&mut self, job: &Job) -> anyhow::Result<FinishReason> {
         let (args, settings) = (self.args, self.settings);
+        // Of many images only those of this answer are held.
+        if let Some(viewer) = self.session.viewer() {
+            viewer.keep(&job.sources);
+        }
         let prompt = self.session.chat_prompt(&job.messages, &args.prefill)?;
         for look in &prompt.looks {
             settings.detail(&look.to_string());
@@ -49,22 +53,9 @@ impl Work<'_> {
         let logprobs = args.logprobs.map(|k| k as usize);
         let streams = !args.lines() && args.boxes.is_none();
         let options = self.resolved.options(logprobs);
-        let output = match streams {
-            true => run::generate(
-                &mut self.session,
-                &prompt,
-                &options,
-                self.shape,
-                &mut self.sink,
-            )?,
-            false => run::generate(
-                &mut self.session,
-                &prompt,
-                &options,
-                Shape::Json,
-                &mut self.sink,
-            )?,
-        };
+        // In this shape nothing is written on the way.
+        let shape = if streams { self.shape } else { Shape::Json };
+        let output = run::generate(&mut self.session, &prompt, &options, shape, &mut self.sink)?;
         let interrupted = output.finish_reason == FinishReason::Interrupted;
         if interrupted && self.shape == Shape::Text && (self.sink.is_file() || !streams) {
             settings.note("interrupted; what was answered so far is not written");
@@ -72,12 +63,6 @@ impl Work<'_> {
         }
         let boxes = self.boxes(&prompt, &output)?;
         self.write(job, &prompt, &output, boxes)?;
-        // With several questions the next one is about the same image.
-        if args.each && args.each_prompt.is_none() {
-            if let Some(viewer) = self.session.viewer() {
-                viewer.forget();
-            }
-        }
         if args.stats {
             let report = self.report(&prompt, &output, None);
             settings.terminal.note(&report.stats());
@@ -192,7 +177,6 @@ impl Work<'_> {
             writeln!(self.sink, "{line}")?;
             self.sink.flush()?;
         }
-        self.settings.note(&error.to_string());
         Ok(true)
     }
 

@@ -67,6 +67,8 @@ fn content(content: &Content) -> Value {
     };
     match content {
         Content::Text(text) => Value::from(text.as_str()),
+        // A template of a text model knows no parts.
+        Content::Parts(_) if content.images().next().is_none() => Value::from(content.to_text()),
         Content::Parts(parts) => Value::from(parts.iter().map(part).collect::<Vec<_>>()),
     }
 }

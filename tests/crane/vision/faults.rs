@@ -60,7 +60,16 @@ fn strips_are_refused_and_dots_are_not() {
         line.contains("200 times") && line.contains("strip.png"),
         "{line}"
     );
+    // Among others it costs its own answer.
     let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("strip.png");
+    std::fs::write(&file, picture(1, 10_000)).unwrap();
+    let each = [path(&file), &image("square.png"), "--each", "-n", "1"];
+    let output = crane(&[&["vision", path(model(QWEN))], &each[..]].concat(), b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout.split(|b| *b == b'\n').count(), 3);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr.matches("200 times").count(), 1, "{stderr}");
     let file = folder.path().join("dot.png");
     std::fs::write(&file, picture(1, 1)).unwrap();
     let output = crane(&["vision", path(model(QWEN)), path(&file), "-n", "1"], b"");
@@ -82,6 +91,11 @@ fn wrong_calls_are_refused() {
         ),
         (vec!["vision", folder, "-", "--image", "-"], 2, "stdin"),
         (vec!["vision", path(&text), &square], 1, "takes no images"),
+        (
+            vec!["vision", folder, &square, "--min-pixels", "1000000000000"],
+            5,
+            "memory",
+        ),
         (
             vec!["vision", folder, &square, "-c", "20"],
             5,
