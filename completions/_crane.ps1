@@ -536,8 +536,9 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             break
         }
         'crane;bench' {
-            [CompletionResult]::new('--task', '--task', [CompletionResultType]::ParameterName, 'What the models make. tts measures the language model, the codec, both, and what cloning a voice does first')
-            [CompletionResult]::new('--synthetic', '--synthetic', [CompletionResultType]::ParameterName, 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same')
+            [CompletionResult]::new('--task', '--task', [CompletionResultType]::ParameterName, 'What the models do. tts measures the language model, the codec, both, and what cloning a voice does first; vision the encoding of a picture, and the language model with it in the prompt')
+            [CompletionResult]::new('--synthetic', '--synthetic', [CompletionResultType]::ParameterName, 'A model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same')
+            [CompletionResult]::new('--image-size', '--image-size', [CompletionResultType]::ParameterName, 'With --task vision, width and height of the picture [default: 1024x768]')
             [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]')
             [CompletionResult]::new('--n-prompt', '--n-prompt', [CompletionResultType]::ParameterName, 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Tokens generated one by one; 0 leaves the test out [default: 128]')
@@ -561,6 +562,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--simd', '--simd', [CompletionResultType]::ParameterName, 'The best instruction set that is used, for comparisons [default: the best of this CPU]')
             [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where models are kept [default: the Hugging Face cache]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never')
+            [CompletionResult]::new('--encoder-only', '--encoder-only', [CompletionResultType]::ParameterName, 'With --task vision, leave the language model out')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use only what is on this machine (also HF_HUB_OFFLINE=1)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only errors on stderr')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only errors on stderr')

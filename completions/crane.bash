@@ -207,18 +207,22 @@ _crane() {
             return 0
             ;;
         crane__subcmd__bench)
-            opts="-p -n -d -t -r -q -v -h --task --synthetic --n-prompt --n-gen --pg --n-depth --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-p -n -d -t -r -q -v -h --task --synthetic --image-size --encoder-only --n-prompt --n-gen --pg --n-depth --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --task)
-                    COMPREPLY=($(compgen -W "text tts" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text tts vision" -- "${cur}"))
                     return 0
                     ;;
                 --synthetic)
-                    COMPREPLY=($(compgen -W "smollm2-135m smollm2-360m smollm2-1.7b qwen2.5-0.5b qwen2.5-1.5b qwen2.5-3b qwen2.5-7b qwen2.5-coder-0.5b qwen2.5-coder-1.5b qwen2.5-coder-7b qwen3-0.6b qwen3-1.7b qwen3-4b qwen3-8b llama3.2-1b llama3.2-3b tinyllama-1.1b" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "smollm2-135m smollm2-360m smollm2-1.7b qwen2.5-0.5b qwen2.5-1.5b qwen2.5-3b qwen2.5-7b qwen2.5-coder-0.5b qwen2.5-coder-1.5b qwen2.5-coder-7b qwen3-0.6b qwen3-1.7b qwen3-4b qwen3-8b llama3.2-1b llama3.2-3b tinyllama-1.1b namo-500m qwen2.5-vl-3b" -- "${cur}"))
+                    return 0
+                    ;;
+                --image-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --n-prompt)

@@ -511,8 +511,9 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --help 'Print help'
         }
         &'crane;bench'= {
-            cand --task 'What the models make. tts measures the language model, the codec, both, and what cloning a voice does first'
-            cand --synthetic 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same'
+            cand --task 'What the models do. tts measures the language model, the codec, both, and what cloning a voice does first; vision the encoding of a picture, and the language model with it in the prompt'
+            cand --synthetic 'A model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same'
+            cand --image-size 'With --task vision, width and height of the picture [default: 1024x768]'
             cand -p 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]'
             cand --n-prompt 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]'
             cand -n 'Tokens generated one by one; 0 leaves the test out [default: 128]'
@@ -536,6 +537,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
             cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
             cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --encoder-only 'With --task vision, leave the language model out'
             cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
             cand -q 'Only errors on stderr'
             cand --quiet 'Only errors on stderr'

@@ -552,9 +552,10 @@ complete -c crane -n "__fish_crane_using_subcommand score" -s q -l quiet -d 'Onl
 complete -c crane -n "__fish_crane_using_subcommand score" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand score" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand score" -s h -l help -d 'Print help'
-complete -c crane -n "__fish_crane_using_subcommand bench" -l task -d 'What the models make. tts measures the language model, the codec, both, and what cloning a voice does first' -r -f -a "text\t'Language models'
-tts\t'Models that speak'"
-complete -c crane -n "__fish_crane_using_subcommand bench" -l synthetic -d 'A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same' -r -f -a "smollm2-135m\t''
+complete -c crane -n "__fish_crane_using_subcommand bench" -l task -d 'What the models do. tts measures the language model, the codec, both, and what cloning a voice does first; vision the encoding of a picture, and the language model with it in the prompt' -r -f -a "text\t'Language models'
+tts\t'Models that speak'
+vision\t'Models that read images'"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l synthetic -d 'A model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same' -r -f -a "smollm2-135m\t''
 smollm2-360m\t''
 smollm2-1.7b\t''
 qwen2.5-0.5b\t''
@@ -570,7 +571,10 @@ qwen3-4b\t''
 qwen3-8b\t''
 llama3.2-1b\t''
 llama3.2-3b\t''
-tinyllama-1.1b\t''"
+tinyllama-1.1b\t''
+namo-500m\t''
+qwen2.5-vl-3b\t''"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l image-size -d 'With --task vision, width and height of the picture [default: 1024x768]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -s p -l n-prompt -d 'Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -s n -l n-gen -d 'Tokens generated one by one; 0 leaves the test out [default: 128]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -l pg -d 'A prompt and what is generated after it, together (repeatable)' -r
@@ -603,6 +607,7 @@ complete -c crane -n "__fish_crane_using_subcommand bench" -l cache-dir -d 'Wher
 complete -c crane -n "__fish_crane_using_subcommand bench" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand bench" -l encoder-only -d 'With --task vision, leave the language model out'
 complete -c crane -n "__fish_crane_using_subcommand bench" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand bench" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand bench" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'

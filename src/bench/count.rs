@@ -104,11 +104,7 @@ impl Counts {
 
     /// The arithmetic whose peak bounds the products with these weights.
     pub fn arithmetic(&self) -> Arithmetic {
-        match self.format {
-            Format::Quantized(_) => Arithmetic::Int8,
-            Format::BF16 => Arithmetic::Bf16,
-            _ => Arithmetic::F32,
-        }
+        arithmetic(self.format)
     }
 
     /// What `test` needs: the prompt in one pass with logits of its last position, then a pass for each generated token.
@@ -156,6 +152,15 @@ impl Counts {
             .iter()
             .map(|window| window.map_or(length, |w| length.min(w)) as f64 * a_layer)
             .sum()
+    }
+}
+
+/// The arithmetic whose peak bounds products with weights of `format`.
+pub fn arithmetic(format: Format) -> Arithmetic {
+    match format {
+        Format::Quantized(_) => Arithmetic::Int8,
+        Format::BF16 => Arithmetic::Bf16,
+        _ => Arithmetic::F32,
     }
 }
 

@@ -3,7 +3,8 @@
 //! A [`Subject`] is one model in one number format on one device; [`measure`] runs the [`Test`]s of a [`Request`] on it,
 //! repetitions in turn over tests and thread counts, between two measurements of the machine's [`Limits`]. Every
 //! combination becomes a [`Row`], with its figures or with the reason why there are none; `report` writes rows,
-//! [`compare`] and [`gate`] hold them against those of another run. [`speech`] does the same for models that speak.
+//! [`compare`] and [`gate`] hold them against those of another run. [`speech`] and [`vision`] do the
+//! same for models of several parts.
 
 mod cell;
 pub mod compare;
@@ -12,6 +13,7 @@ pub mod gate;
 mod limits;
 mod measure;
 pub mod memory;
+pub mod parts;
 mod passes;
 mod plan;
 mod quality;
@@ -22,6 +24,7 @@ mod statistics;
 mod subject;
 pub mod synthetic;
 pub mod threads;
+pub mod vision;
 
 pub use count::Counts;
 pub use limits::{Book, Limits};
@@ -33,6 +36,7 @@ pub use subject::{Request, Subject, Text, Watch};
 use crate::generate::GenerateError;
 use crate::models::ModelError;
 use crate::text::TextError;
+use crate::vision::VisionError;
 use crate::weights::{Quant, WeightsError};
 
 /// Why something was not measured.
@@ -56,10 +60,14 @@ pub enum BenchError {
     ShortText { tokens: usize },
     #[error("the model has no folder wav2vec2-large-xlsr-53, so that it reads no recordings")]
     NoListener,
+    #[error("the image was not encoded")]
+    NoImage,
     #[error("wav2vec2 makes {made} features where the codec reads {read}")]
     Widths { made: usize, read: usize },
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Vision(#[from] VisionError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(transparent)]

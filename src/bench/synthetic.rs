@@ -149,6 +149,12 @@ pub(super) fn spark_llm() -> Result<Checkpoint, WeightsError> {
     )
 }
 
+/// Names and shapes of the tensors of the text model `alias`; none where its sizes are not known.
+pub(super) fn text_tensors(alias: &str) -> Vec<(String, Vec<usize>)> {
+    let found = all().find(|sizes| sizes.alias == alias);
+    found.map(Sizes::tensors).unwrap_or_default()
+}
+
 /// What stands for a file name.
 fn label(alias: &str) -> String {
     format!("synthetic:{alias}")

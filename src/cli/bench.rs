@@ -1,8 +1,10 @@
 //! `crane bench`: speed beside the machine's limit.
 
+mod parts;
 mod progress;
 mod speech;
 mod store;
+mod vision;
 mod work;
 
 use std::io::Write;
@@ -29,17 +31,23 @@ use work::{Source, Work};
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
     /// Aliases, org/repo, folders or .gguf files [default: --synthetic qwen2.5-0.5b; with --task tts spark-tts-0.5b with
-    /// seeded weights]
+    /// seeded weights; with --task vision --synthetic namo-500m]
     #[arg(value_name = "MODEL")]
     pub models: Vec<String>,
-    /// What the models make. tts measures the language model, the codec, both, and what cloning a voice does first
+    /// What the models do. tts measures the language model, the codec, both, and what cloning a voice does first; vision
+    /// the encoding of a picture, and the language model with it in the prompt
     #[arg(long, value_name = "TASK", default_value = "text")]
     pub task: BenchTask,
-    /// A text model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the
-    /// same
+    /// A model of the catalogue with seeded weights instead of its own: nothing is downloaded, and the speed is the same
     #[arg(long, value_name = "NAME", value_delimiter = ',', ignore_case = true,
-          value_parser = PossibleValuesParser::new(synthetic::names()))]
+          value_parser = PossibleValuesParser::new([synthetic::names(), bench::vision::names()].concat()))]
     pub synthetic: Vec<String>,
+    /// With --task vision, width and height of the picture [default: 1024x768]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub image_size: Option<[usize; 2]>,
+    /// With --task vision, leave the language model out
+    #[arg(long)]
+    pub encoder_only: bool,
     /// Tokens of a prompt, in one pass; 0 leaves the test out [default: 512]
     #[arg(short = 'p', long, value_name = "N", value_delimiter = ',')]
     pub n_prompt: Vec<u32>,
@@ -97,6 +105,8 @@ pub enum BenchTask {
     Text,
     /// Models that speak
     Tts,
+    /// Models that read images
+    Vision,
 }
 
 /// `--format`.
@@ -128,6 +138,62 @@ impl BenchArgs {
         match counts.is_empty() {
             true => vec![default],
             false => counts,
+        }
+    }
+
+    /// Refuses the flags that `task` does not take.
+    fn refuse_other_flags(&self, task: BenchTask) -> Result<(), CliError> {
+        let is = |wanted: BenchTask| task == wanted;
+        let known = match task {
+            BenchTask::Text => synthetic::names(),
+            BenchTask::Tts => Vec::new(),
+            BenchTask::Vision => bench::vision::names(),
+        };
+        let unknown = |name: &&String| !known.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let stranger = self.synthetic.iter().find(unknown);
+        let flags = [
+            (
+                "--n-prompt",
+                !is(BenchTask::Text) && !self.n_prompt.is_empty(),
+            ),
+            ("--n-gen", !is(BenchTask::Text) && !self.n_gen.is_empty()),
+            (
+                "--n-depth",
+                !is(BenchTask::Text) && !self.n_depth.is_empty(),
+            ),
+            ("--pg", !is(BenchTask::Text) && !self.pg.is_empty()),
+            ("--quality", !is(BenchTask::Text) && self.quality.is_some()),
+            ("--save", !is(BenchTask::Text) && self.save.is_some()),
+            ("--compare", !is(BenchTask::Text) && self.compare.is_some()),
+            (
+                "--fail-if",
+                !is(BenchTask::Text) && !self.fail_if.is_empty(),
+            ),
+            (
+                "--image-size",
+                !is(BenchTask::Vision) && self.image_size.is_some(),
+            ),
+            (
+                "--encoder-only",
+                !is(BenchTask::Vision) && self.encoder_only,
+            ),
+        ];
+        let task = ValueEnum::to_possible_value(&task);
+        let task = task.as_ref().map_or("", |value| value.get_name());
+        if let Some((flag, _)) = flags.iter().find(|(_, refused)| *refused) {
+            return Err(CliError::Usage(format!(
+                "'crane bench --task {task}' does not take {flag}"
+            )));
+        }
+        match stranger {
+            Some(name) => Err(CliError::Usage(format!(
+                "'crane bench --task {task}' does not take --synthetic {name}{}",
+                match known.is_empty() {
+                    true => String::new(),
+                    false => format!("; it knows {}", known.join(", ")),
+                }
+            ))),
+            None => Ok(()),
         }
     }
 
@@ -181,11 +247,21 @@ fn pair(typed: &str) -> Result<(usize, usize), String> {
         .ok_or_else(|| "two numbers are meant, such as 512,128".to_string())
 }
 
+fn size(typed: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| text.parse().ok().filter(|n| (1..=16_384).contains(n));
+    typed
+        .split_once(['x', 'X'])
+        .and_then(|(width, height)| Some([side(width)?, side(height)?]))
+        .ok_or_else(|| "width and height from 1 to 16384 are meant, such as 1024x768".to_string())
+}
+
 /// Measures everything, then prints, keeps and judges it.
 pub fn run(args: &BenchArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     let export = export(args, settings);
-    if args.task == BenchTask::Tts {
-        return speech::run(args, settings, export, out);
+    match args.task {
+        BenchTask::Text => args.refuse_other_flags(BenchTask::Text)?,
+        BenchTask::Tts => return speech::run(args, settings, export, out),
+        BenchTask::Vision => return vision::run(args, settings, export, out),
     }
     let request = request(args, settings)?;
     if args.compare.is_none() {

@@ -188,12 +188,13 @@ fn bench_code(error: &BenchError) -> u8 {
         BenchError::Context { .. } | BenchError::Memory { .. } | BenchError::Buffer { .. } => {
             TOO_LARGE
         }
-        BenchError::Width { .. } | BenchError::Threads { .. } => FAILED,
+        BenchError::Width { .. } | BenchError::Threads { .. } | BenchError::NoImage => FAILED,
         BenchError::NoListener => MISSING,
         BenchError::Widths { .. } => CORRUPT,
         BenchError::ShortText { .. } => USAGE,
         BenchError::Model(error) => model_code(error),
         BenchError::Weights(error) => weights_code(error),
+        BenchError::Vision(error) => vision_code(error),
         BenchError::Text(error) => text_code(error),
         BenchError::Generate(error) => generate_code(error),
         BenchError::Interrupted => INTERRUPTED,

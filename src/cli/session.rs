@@ -245,7 +245,7 @@ impl Session {
 }
 
 /// The file that reads the images of a GGUF model, if it lies beside it.
-fn projector_beside(model: &Path) -> Option<PathBuf> {
+pub fn projector_beside(model: &Path) -> Option<PathBuf> {
     let folder = match model.is_dir() {
         true => model,
         false => model.parent()?,

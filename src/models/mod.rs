@@ -15,7 +15,7 @@ use candle_core::Tensor;
 
 pub use config::Config;
 pub use llama::Llama;
-pub use picture::{Encoded, Picture};
+pub use picture::{Encoded, Picture, NO_TOKEN};
 pub use vision::ImageEncoder;
 
 use crate::weights::{Checkpoint, Header, Loader};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Export, Row};
-use crate::bench::speech;
+use crate::bench::parts;
 
 /// `--format csv`: the fields of the JSON without the single samples; what was not measured is empty.
 pub struct Csv;
@@ -16,7 +16,7 @@ impl Export for Csv {
         lines(rows, out)
     }
 
-    fn write_speech(&self, rows: &[speech::Row], out: &mut dyn Write) -> io::Result<()> {
+    fn write_parts(&self, rows: &[parts::Row], out: &mut dyn Write) -> io::Result<()> {
         lines(rows, out)
     }
 }

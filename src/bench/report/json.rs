@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Export, Row};
-use crate::bench::speech;
+use crate::bench::parts;
 
 /// `--format json`: every field, llama-bench's names where it has them.
 pub struct Json;
@@ -15,7 +15,7 @@ impl Export for Json {
         objects(rows, out)
     }
 
-    fn write_speech(&self, rows: &[speech::Row], out: &mut dyn Write) -> io::Result<()> {
+    fn write_parts(&self, rows: &[parts::Row], out: &mut dyn Write) -> io::Result<()> {
         objects(rows, out)
     }
 }

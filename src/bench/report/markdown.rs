@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::speech::SPEECH;
+use super::parts::PARTS;
 use super::{Export, Row};
-use crate::bench::speech;
+use crate::bench::parts;
 use crate::hub::human_bytes;
 
 /// `--format md`, aligned for the terminal. Columns that no row has a value for are left out.
@@ -67,8 +67,8 @@ impl Export for Markdown {
         table(COLUMNS, rows, out)
     }
 
-    fn write_speech(&self, rows: &[speech::Row], out: &mut dyn Write) -> io::Result<()> {
-        table(SPEECH, rows, out)
+    fn write_parts(&self, rows: &[parts::Row], out: &mut dyn Write) -> io::Result<()> {
+        table(PARTS, rows, out)
     }
 }
 

@@ -3,7 +3,7 @@
 mod csv;
 mod json;
 mod markdown;
-mod speech;
+mod parts;
 
 use std::io::{self, Write};
 
@@ -21,11 +21,11 @@ pub trait Export {
     /// Those of `out`.
     fn write(&self, rows: &[Row], out: &mut dyn Write) -> io::Result<()>;
 
-    /// The same for a model that speaks.
+    /// The same for a model of several parts.
     ///
     /// # Errors
     /// Those of `out`.
-    fn write_speech(&self, rows: &[super::speech::Row], out: &mut dyn Write) -> io::Result<()>;
+    fn write_parts(&self, rows: &[super::parts::Row], out: &mut dyn Write) -> io::Result<()>;
 }
 
 #[cfg(test)]

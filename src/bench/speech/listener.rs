@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::count;
-use super::run::{Expected, Instrument, Need};
-use super::{Subject, Test};
+use super::{Model, Test};
 use crate::audio::Mel;
+use crate::bench::parts::{Expected, Instrument, Need, Subject};
 use crate::bench::passes::milliseconds;
 use crate::bench::{BenchError, Watch};
 use crate::kernels::limits::Arithmetic;
@@ -31,7 +31,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub fn load(subject: &Subject) -> Result<Self, BenchError> {
+    pub fn load(subject: &Subject<Model>) -> Result<Self, BenchError> {
         let model = subject.model;
         let config = &model.codec_config;
         let Some((checkpoint, wav2vec2_config)) = &model.wav2vec2 else {
@@ -74,6 +74,8 @@ impl Listener {
 }
 
 impl Instrument for Listener {
+    type Test = Test;
+
     fn take(&mut self, _: Test, _: bool, watch: &dyn Watch) -> Result<Vec<Duration>, BenchError> {
         let started = Instant::now();
         let mel = self.mel.of(&self.samples);
@@ -96,19 +98,20 @@ impl Instrument for Listener {
     fn expected(&self, _: Test) -> Expected {
         let need = |count: u64| Need {
             operations: 2.0 * count as f64,
-            bytes: 0.0,
             arithmetic: Arithmetic::F32,
+            exact: 0.0,
+            bytes: 0.0,
         };
         let parts = PARTS.iter().zip(self.counts);
         Expected {
             weights: "f32".into(),
-            n_tokens: None,
-            audio_s: SECONDS as f64,
+            audio_s: Some(SECONDS as f64),
             load_ms: self.load_ms,
             need: Some(need(self.counts.iter().flatten().sum())),
             parts: parts
                 .map(|(name, count)| (name.to_string(), count.map(need)))
                 .collect(),
+            ..Expected::default()
         }
     }
 }

@@ -64,4 +64,9 @@ impl Model {
             )),
         })
     }
+
+    /// The folder of the language model.
+    pub fn file(&self) -> String {
+        self.llm.path().display().to_string()
+    }
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::count;
-use super::run::{Expected, Instrument, Need};
-use super::{Subject, Test};
+use super::{Model, Test};
 use crate::bench::count::check_widths;
+use crate::bench::parts::{Expected, Instrument, Need, Subject, Taken};
 use crate::bench::passes::{milliseconds, token_ids};
 use crate::bench::{self, memory, BenchError, Counts, Watch};
 use crate::generate::{GenerateError, Sampler, SamplingSettings};
@@ -40,12 +40,14 @@ pub struct Speaker {
     unit: Unit,
     llm_ms: f64,
     codec_ms: f64,
+    /// Whether the language model computes on the CPU, whose limits are known.
+    llm_on_cpu: bool,
     /// Tokens before the first samples of a stream, and seconds that these last; known once they were made.
     first: (usize, f64),
 }
 
 impl Speaker {
-    pub fn load(subject: &Subject, watch: &dyn Watch) -> Result<Self, BenchError> {
+    pub fn load(subject: &Subject<Model>, watch: &dyn Watch) -> Result<Self, BenchError> {
         let model = subject.model;
         let architecture = models::detect(&model.llm)?;
         let config = Config::read(&model.llm, architecture.model_type)?;
@@ -89,6 +91,7 @@ impl Speaker {
             unit: conv::unit(&loader),
             llm_ms,
             codec_ms,
+            llm_on_cpu: subject.options.device.is_cpu(),
             first: (0, 0.0),
         })
     }
@@ -153,6 +156,7 @@ impl Speaker {
     fn need(&self) -> Need {
         Need {
             operations: 2.0 * self.decoding as f64,
+            exact: 0.0,
             bytes: 0.0,
             arithmetic: match self.unit {
                 Unit::F32 => Arithmetic::F32,
@@ -163,6 +167,8 @@ impl Speaker {
 }
 
 impl Instrument for Speaker {
+    type Test = Test;
+
     fn take(
         &mut self,
         test: Test,
@@ -199,12 +205,14 @@ impl Instrument for Speaker {
                 Expected {
                     weights: llm,
                     n_tokens: Some(ANSWER),
-                    audio_s: ANSWER as f64 / TOKENS_A_SECOND as f64,
+                    counts_tokens: true,
+                    audio_s: Some(ANSWER as f64 / TOKENS_A_SECOND as f64),
                     load_ms: self.llm_ms,
-                    need: Some(Need {
+                    need: self.llm_on_cpu.then_some(Need {
                         operations: work.operations,
-                        bytes: work.bytes,
                         arithmetic: self.counts.arithmetic(),
+                        exact: 0.0,
+                        bytes: work.bytes,
                     }),
                     ..nothing
                 }
@@ -212,25 +220,35 @@ impl Instrument for Speaker {
             Test::CodecStream => Expected {
                 weights: codec.into(),
                 n_tokens: Some(self.first.0),
-                audio_s: self.first.1,
+                audio_s: Some(self.first.1),
                 load_ms: self.codec_ms,
                 ..nothing
             },
             Test::Speech => Expected {
                 weights: llm,
                 n_tokens: Some(TOKENS_A_SECOND),
-                audio_s: 1.0,
+                audio_s: Some(1.0),
                 load_ms: self.llm_ms + self.codec_ms,
                 ..nothing
             },
             _ => Expected {
                 weights: codec.into(),
                 n_tokens: Some(DECODED),
-                audio_s: self.seconds(DECODED * self.decoder.samples_a_token()),
+                audio_s: Some(self.seconds(DECODED * self.decoder.samples_a_token())),
                 load_ms: self.codec_ms,
                 need: Some(self.need()),
                 ..nothing
             },
         }
+    }
+
+    /// For each repetition, how long a second of speech takes the language model and the codec one after the other.
+    fn follows(&self, test: Test, taken: &Taken<Test>) -> Option<Vec<Duration>> {
+        let a_second = |test: Test| {
+            let audio = self.expected(test).audio_s.unwrap_or(1.0);
+            taken(test).into_iter().map(move |time| time.div_f64(audio))
+        };
+        let both = || a_second(Test::Llm).zip(a_second(Test::Codec));
+        (test == Test::Speech).then(|| both().map(|(llm, codec)| llm + codec).collect())
     }
 }

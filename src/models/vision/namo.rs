@@ -9,6 +9,7 @@ use serde_json::{json, Value as Json};
 
 pub use config::NamoConfig;
 use connector::Connector;
+pub use connector::Kind as ConnectorKind;
 
 use super::{check, product, ImageEncoder, Marker, Patches};
 use crate::image::{Family, Wants};

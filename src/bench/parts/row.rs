@@ -1,39 +1,10 @@
 //! One line of the result.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
 use crate::bench::BenchError;
 use crate::text::clock;
-
-/// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Test {
-    /// Tokens of the language model, one by one with their choice.
-    Llm,
-    /// A text's semantic tokens decoded at once.
-    Codec,
-    /// The first samples of a stream, from the moment that their tokens are there.
-    CodecStream,
-    /// Language model and codec, for each second of speech.
-    Speech,
-    /// The tokens of a recording and of its voice.
-    Encode,
-}
-
-impl fmt::Display for Test {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.pad(match self {
-            Self::Llm => "llm",
-            Self::Codec => "codec",
-            Self::CodecStream => "codec-stream",
-            Self::Speech => "speech",
-            Self::Encode => "encode",
-        })
-    }
-}
 
 /// A combination of model, numbers, device, threads and test with what was measured; what was not is None.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,30 +18,39 @@ pub struct Row {
     /// As `--dtype` and `--quant` spell them.
     pub dtype: String,
     pub quant: String,
-    /// What is computed with: the format that holds most of the language model, else the codec's.
+    /// What is computed with: the format that holds most of the part that is measured.
     pub weights: String,
     pub n_threads: usize,
-    /// `llm`, `codec`, `codec-stream`, `speech`, `encode`.
+    /// What is measured, as the kind of model calls it.
     pub test: String,
     /// When it was measured: ISO 8601, UTC.
     pub test_time: String,
-    /// Tokens of the language model or of the codec that a repetition makes or reads.
+    /// Tokens that a repetition makes or reads.
     pub n_tokens: Option<usize>,
+    /// Width and height of the picture, and as the model sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_seen: Option<String>,
     /// Seconds of audio that a repetition makes or reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub audio_s: Option<f64>,
     pub samples_ns: Vec<u64>,
     pub median_ms: Option<f64>,
     pub min_ms: Option<f64>,
     pub max_ms: Option<f64>,
-    /// Tokens per second, of the language model alone.
+    /// Tokens per second, where these are what the speed is told in.
     pub median_ts: Option<f64>,
     pub min_ts: Option<f64>,
     pub max_ts: Option<f64>,
     /// Seconds of audio in a second, and its inverse: the real-time factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rtf: Option<f64>,
     /// Operations of a repetition, a multiplication and an addition being one each.
     pub operations: Option<f64>,
+    /// Operations a second that the machine does at most, of the kind that most of them are.
     pub peak_flops: Option<f64>,
     /// What the machine's limits allow, and the part of the median that it is. The language model's limit is that of the
     /// memory too.
@@ -89,7 +69,6 @@ pub struct Row {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Part {
-    /// `mel`, `global`, `wav2vec2`, `semantic`.
     pub name: String,
     pub median_ms: f64,
     pub min_ms: f64,
@@ -105,7 +84,7 @@ impl Row {
         device: &str,
         numbers: (&str, &str),
         threads: usize,
-        test: Test,
+        test: &str,
     ) -> Self {
         let (dtype, quant) = numbers;
         Self {
@@ -121,9 +100,9 @@ impl Row {
     }
 
     /// The same of a model that is there.
-    pub(super) fn of(subject: &Subject, threads: usize, test: Test) -> Self {
+    pub(super) fn of<M>(subject: &Subject<M>, threads: usize, test: &str) -> Self {
         Self {
-            model_filename: subject.model.llm.path().display().to_string(),
+            model_filename: subject.file.clone(),
             ..Self::new(
                 &subject.name,
                 &subject.device,

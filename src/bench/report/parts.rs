@@ -1,10 +1,10 @@
-//! The columns of a model that speaks.
+//! The columns of a model of several parts.
 
 use super::markdown::{speed, Column};
-use crate::bench::speech::Row;
+use crate::bench::parts::Row;
 use crate::hub::human_bytes;
 
-pub(super) const SPEECH: &[Column<Row>] = &[
+pub(super) const PARTS: &[Column<Row>] = &[
     ("model", false, |row| Some(row.model.clone())),
     ("device", false, |row| Some(row.device.clone())),
     ("weights", false, |row| Some(row.weights.clone())),
@@ -13,6 +13,10 @@ pub(super) const SPEECH: &[Column<Row>] = &[
     ("ms", true, |row| row.median_ms.map(speed)),
     ("min–max", true, |row| {
         Some(format!("{}–{}", speed(row.min_ms?), speed(row.max_ms?)))
+    }),
+    ("image", false, |row| row.image.clone()),
+    ("tokens", true, |row| {
+        row.image.as_ref().and(row.n_tokens).map(|n| n.to_string())
     }),
     ("audio s", true, |row| {
         row.audio_s.map(|s| format!("{s:.2}"))
@@ -48,7 +52,7 @@ mod tests {
             ..Row::default()
         };
         let mut out = Vec::new();
-        format.write_speech(&[row], &mut out).unwrap();
+        format.write_parts(&[row], &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

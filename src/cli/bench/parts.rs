@@ -1,0 +1,204 @@
+//! The models of several parts: what `crane bench --task tts` and `--task vision` share.
+
+use std::io::Write;
+
+use anyhow::anyhow;
+
+use crate::bench::parts::{Outcome, Request, Row, Subject};
+use crate::bench::report::Export;
+use crate::bench::{Book, Watch};
+use crate::cli::exit::{self, CliError};
+use crate::cli::global::{DTypeArg, DeviceChoice, QuantArg};
+use crate::cli::settings::Settings;
+use crate::cli::{devices, interrupt};
+use crate::weights::LoadOptions;
+
+use super::progress::Progress;
+use super::work::{format_name, spelled};
+use super::BenchArgs;
+
+/// A kind of models with several parts.
+pub(super) trait Kind {
+    /// What is open when the measuring begins.
+    type Model;
+    /// What is measured that rows of refused models bear.
+    const TEST: &'static str;
+
+    /// The models by name, each opened when its turn comes.
+    fn sources(&self) -> Vec<String>;
+    /// Opens a model, fetching what is missing.
+    fn open(&self, name: &str) -> anyhow::Result<Self::Model>;
+    /// What stands for the model on the disk.
+    fn file(&self, model: &Self::Model) -> String;
+    /// Measures what depends on device and number type.
+    fn measure(&self, subject: &Subject<Self::Model>, bench: &mut Bench) -> Vec<Outcome>;
+    /// Measures once what does not.
+    fn measure_once(&self, _name: &str, _model: &Self::Model, _bench: &mut Bench) -> Vec<Outcome> {
+        Vec::new()
+    }
+}
+
+/// What measuring takes.
+pub(super) struct Bench<'a> {
+    pub request: Request,
+    pub book: Book,
+    pub progress: Progress<'a>,
+}
+
+/// Measures everything, then prints it.
+pub(super) fn run<K: Kind>(
+    kind: &K,
+    args: &BenchArgs,
+    settings: &Settings,
+    export: &dyn Export,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let work = Work {
+        kind,
+        args,
+        settings,
+        bench: Bench {
+            request: Request {
+                threads: args.thread_counts(settings.threads),
+                repetitions: args.repetitions as usize,
+            },
+            book: Book::default(),
+            progress: Progress::new(settings),
+        },
+        rows: Vec::new(),
+        error: None,
+    };
+    let (rows, error) = work.done();
+    export.write_parts(&rows, out)?;
+    out.flush()?;
+    if interrupt::pressed() {
+        return Err(CliError::Interrupted.into());
+    }
+    match rows.iter().any(|row| row.median_ms.is_some()) {
+        true => Ok(()),
+        false => Err(error.unwrap_or_else(|| anyhow!("nothing was measured"))),
+    }
+}
+
+/// The measuring while it goes on.
+struct Work<'a, K> {
+    kind: &'a K,
+    args: &'a BenchArgs,
+    settings: &'a Settings,
+    bench: Bench<'a>,
+    rows: Vec<Row>,
+    /// The first one: its exit code is that of the command if nothing could be measured.
+    error: Option<anyhow::Error>,
+}
+
+impl<K: Kind> Work<'_, K> {
+    fn done(mut self) -> (Vec<Row>, Option<anyhow::Error>) {
+        let polled = interrupt::Deferred::new();
+        for name in self.kind.sources() {
+            let opened = self.kind.open(&name);
+            self.source(&name, opened);
+        }
+        drop(polled);
+        self.bench.progress.finish();
+        (self.rows, self.error)
+    }
+
+    /// All devices and formats of one model, and once what does not depend on them.
+    fn source(&mut self, name: &str, opened: anyhow::Result<K::Model>) {
+        let model = match opened {
+            Ok(model) => model,
+            Err(error) => {
+                let device = self.args.device.first().copied();
+                let device = device.unwrap_or(DeviceChoice::Auto).to_string();
+                let format = self.formats().first().copied();
+                let (dtype, quant) = format.unwrap_or((DTypeArg::Auto, QuantArg::None));
+                return self.refuse(name, &device, &(spelled(dtype), spelled(quant)), error);
+            }
+        };
+        for &device in &self.args.device {
+            for (dtype, quant) in self.formats() {
+                if interrupt::pressed() {
+                    return;
+                }
+                let numbers = (spelled(dtype), spelled(quant));
+                self.bench
+                    .progress
+                    .title(&format!("{name} {}", format_name(&numbers)));
+                let picked = match devices::pick(device) {
+                    Ok(picked) => picked,
+                    Err(error) => {
+                        self.refuse(name, &device.to_string(), &numbers, error.into());
+                        continue;
+                    }
+                };
+                if let Some(note) = picked.note {
+                    self.bench.progress.note(&note);
+                }
+                let subject = Subject {
+                    name: name.to_string(),
+                    file: self.kind.file(&model),
+                    model: &model,
+                    options: LoadOptions {
+                        device: picked.device,
+                        dtype: dtype.into(),
+                        quant: quant.choice(),
+                        cache: self.settings.cache,
+                        tensors: false,
+                    },
+                    device: picked.name,
+                    dtype: numbers.0,
+                    quant: numbers.1,
+                };
+                let rows = self.kind.measure(&subject, &mut self.bench);
+                self.keep(rows);
+            }
+        }
+        if interrupt::pressed() {
+            return;
+        }
+        let rows = self.kind.measure_once(name, &model, &mut self.bench);
+        self.keep(rows);
+    }
+
+    /// Number type and quantisation of each configuration. The type counts beside a quantisation too: it is the other parts'.
+    fn formats(&self) -> Vec<(DTypeArg, QuantArg)> {
+        let mut all = Vec::new();
+        for &quant in &self.args.quant {
+            for &dtype in &self.args.dtype {
+                if !all.contains(&(dtype, quant)) {
+                    all.push((dtype, quant));
+                }
+            }
+        }
+        all
+    }
+
+    fn keep(&mut self, outcomes: Vec<Outcome>) {
+        for outcome in outcomes {
+            self.rows.push(outcome.row);
+            if let (None, Some(error)) = (&self.error, outcome.error) {
+                self.error = Some(error.into());
+            }
+        }
+    }
+
+    /// Rows for what does not come to be measured.
+    fn refuse(
+        &mut self,
+        model: &str,
+        device: &str,
+        numbers: &(String, String),
+        error: anyhow::Error,
+    ) {
+        let reason = exit::message(&error);
+        let (dtype, quant) = (numbers.0.as_str(), numbers.1.as_str());
+        for &threads in &self.bench.request.threads {
+            self.rows.push(Row {
+                weights: format_name(numbers).to_string(),
+                error: Some(reason.clone()),
+                ..Row::new(model, device, (dtype, quant), threads, K::TEST)
+            });
+        }
+        self.error.get_or_insert(error);
+    }
+}
