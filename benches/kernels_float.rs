@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use crane::kernels::{pool, FloatMatrix, FloatTiles, Floats, Simd};
+use crane::kernels::limits::{self, Arithmetic};
+use crane::kernels::{pool, FloatInputs, FloatMatrix, Floats, Simd};
 use half::{bf16, f16};
 use memmap2::{Advice, Mmap, MmapMut};
 
@@ -80,7 +81,7 @@ mod limit {
         unsafe {
             match (simd, pairs) {
                 (Simd::Avx512Bf16, true) => bf16(),
-                (Simd::Avx512 | Simd::Avx512Bf16, _) => f32x16(),
+                (Simd::Avx512 | Simd::Avx512Bf16 | Simd::Amx, _) => f32x16(),
                 (Simd::Avx2, _) => f32x8(),
                 (Simd::Portable, _) => f32::NAN,
             }
@@ -246,6 +247,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Rounds of the tiles' limit.
+const TILES: u64 = 20_000;
+
 fn gemm(
     simd: Simd,
     w: Floats,
@@ -257,19 +261,30 @@ fn gemm(
         .map(|i| (i % 61) as f32 / 61.0 - 0.5)
         .collect();
     let matrix = FloatMatrix::new(simd, w, rows, width).ok_or(anyhow::anyhow!("sizes"))?;
-    let (mut tiles, mut out) = (FloatTiles::default(), vec![0.0; tokens * rows]);
+    let (mut tiles, mut out) = (FloatInputs::default(), vec![0.0; tokens * rows]);
     let pairs = name == "bf16" && simd == Simd::Avx512Bf16;
     let threads = pool::threads();
+    let kind = match name {
+        "bf16" => Arithmetic::Bf16,
+        _ => Arithmetic::F32,
+    };
     let (work, peak) = race(
         || matrix.multiply_into(&x, &mut tiles, black_box(&mut out)),
         || {
             pool::run(threads, |_| {
-                black_box(limit::arithmetic(simd, pairs));
+                black_box(match simd {
+                    Simd::Amx => limits::compute(kind, TILES) as f32,
+                    _ => limit::arithmetic(simd, pairs),
+                });
             })
         },
     );
     let speed = 2.0 * (rows * width * tokens) as f64 / work / 1e9;
-    let peak = limit::operations(simd, pairs) * threads as f64 / peak / 1e9;
+    let operations = match simd {
+        Simd::Amx => limits::compute(kind, TILES) as f64,
+        _ => limit::operations(simd, pairs),
+    };
+    let peak = operations * threads as f64 / peak / 1e9;
     println!(
         "| {name} | {rows} x {width} | {tokens} | {threads} | {:.3} | {speed:.0} | {peak:.0} | {:.0} % |",
         work * 1e3,
@@ -290,7 +305,7 @@ fn gemv(
     let Some(matrix) = FloatMatrix::new(simd, w, rows, width) else {
         return;
     };
-    let (mut tiles, mut out) = (FloatTiles::default(), vec![0.0; rows]);
+    let (mut tiles, mut out) = (FloatInputs::default(), vec![0.0; rows]);
     let (work, peak) = race(
         || matrix.multiply_into(&x, &mut tiles, black_box(&mut out)),
         || limit::read(bytes),

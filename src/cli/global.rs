@@ -54,6 +54,7 @@ pub enum SimdArg {
     Avx2,
     Avx512,
     Avx512bf16,
+    Amx,
 }
 
 impl From<SimdArg> for Simd {
@@ -63,6 +64,7 @@ impl From<SimdArg> for Simd {
             SimdArg::Avx2 => Self::Avx2,
             SimdArg::Avx512 => Self::Avx512,
             SimdArg::Avx512bf16 => Self::Avx512Bf16,
+            SimdArg::Amx => Self::Amx,
         }
     }
 }

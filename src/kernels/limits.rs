@@ -3,12 +3,15 @@
 
 use std::hint::black_box;
 
+#[cfg(target_arch = "x86_64")]
+use super::Simd;
+
 /// Arithmetic by the type of its operands; each CPU has another peak for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arithmetic {
-    /// Fused multiply-add of f32.
+    /// Fused multiply-add of f32; where the CPU has tiles of bf16, six products of parts that are as exact.
     F32,
-    /// Dot products of bf16 pairs, where the CPU has them; else as f32.
+    /// Tiles or dot products of bf16 pairs, where the CPU has them; else as f32.
     Bf16,
     /// Dot products of four bytes, where the CPU has them; else what it has for bytes.
     Int8,
@@ -47,6 +50,14 @@ pub fn compute(kind: Arithmetic, rounds: u64) -> u64 {
     {
         let avx512 = is_x86_feature_detected!("avx512f");
         match kind {
+            Arithmetic::Bf16 if Simd::detect() == Simd::Amx => {
+                // SAFETY: it is there.
+                return unsafe { x86::bf16_amx(rounds) };
+            }
+            Arithmetic::F32 if Simd::detect() == Simd::Amx => {
+                // SAFETY: as above.
+                return unsafe { x86::bf16_amx(6 * rounds) } / 6;
+            }
             Arithmetic::Bf16 if avx512 && is_x86_feature_detected!("avx512bf16") => {
                 // SAFETY: AVX-512F and AVX-512 BF16 are there.
                 return unsafe { x86::bf16_avx512(rounds) };
@@ -96,6 +107,8 @@ fn f32_portable(rounds: u64) -> u64 {
 mod x86 {
     use std::arch::x86_64::*;
     use std::hint::black_box;
+
+    use crate::kernels::simd::amx::Configured;
 
     /// Independent sums of the 512-bit loops: more than latency times ports, fewer than the 32 registers.
     const WIDE: usize = 24;
@@ -162,6 +175,29 @@ mod x86 {
         }
         black_box(sums);
         rounds * (NARROW * 8 * 2) as u64
+    }
+
+    /// # Safety
+    /// The CPU has what [`Simd::Amx`](super::Simd::Amx) names.
+    pub unsafe fn bf16_amx(rounds: u64) -> u64 {
+        let _tiles = Configured::new();
+        // Four tiles of sums, as many as products have; what they hold does not matter.
+        std::arch::asm!(
+            "test {rounds}, {rounds}",
+            "jz 3f",
+            "2:",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "dec {rounds}",
+            "jnz 2b",
+            "3:",
+            rounds = inout(reg) rounds => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            options(nomem, nostack),
+        );
+        rounds * 4 * (16 * 16 * 32 * 2)
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]

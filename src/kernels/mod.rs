@@ -23,7 +23,7 @@ mod simd;
 
 pub use attention::Attention;
 pub use cache::{CacheError, CacheType, KvCache, UnknownCacheType};
-pub use float::{FloatMatrix, FloatTiles, Floats, Unit};
+pub use float::{FloatInputs, FloatMatrix, Floats, Unit};
 pub use matrix::{FloatData, FloatType, Matrix, SharedBytes};
 pub use memory::{Arena, Bytes};
 pub use norm::{layer_norm, rms_norm, rms_norm_in_place};

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use super::float::{FloatScratch, FloatTiles, Unit};
+use super::float::{FloatInputs, FloatScratch};
 use super::pool::{self, Parts};
 use super::quant::Activations;
 use super::simd::{silu, Kernel, Lanes, Simd, LANES};
@@ -31,8 +31,7 @@ pub struct Product<'a> {
 #[derive(Default)]
 pub struct Inputs {
     blocks: Activations,
-    floats: FloatTiles,
-    pairs: FloatTiles,
+    floats: FloatInputs,
 }
 
 /// Results of a task before they are put in place.
@@ -56,25 +55,25 @@ impl Inputs {
         matrices: impl Iterator<Item = &'m Matrix>,
     ) {
         let tokens = x.len() / width;
-        let (mut blocks, mut floats, mut pairs) = (false, false, false);
+        let (mut blocks, mut forms) = (false, Vec::new());
         for matrix in matrices {
             assert_eq!(matrix.width(), width, "matrices that share activations");
             match matrix {
                 Matrix::Packed(_) => blocks = true,
-                Matrix::Float(data) => match data.view().unit() {
-                    Unit::F32 => floats = true,
-                    Unit::Pairs => pairs = true,
-                },
+                Matrix::Float(data) if tokens > 1 => {
+                    let form = data.view().form(tokens);
+                    if !forms.contains(&form) {
+                        forms.push(form);
+                    }
+                }
+                Matrix::Float(_) => {}
             }
         }
         if blocks {
             self.blocks.quantize(simd, x, width);
         }
-        if floats && tokens > 1 {
-            self.floats.pack(simd, Unit::F32, x, width);
-        }
-        if pairs && tokens > 1 {
-            self.pairs.pack(simd, Unit::Pairs, x, width);
+        for form in forms {
+            self.floats.pack(simd, form, x, width);
         }
     }
 
@@ -86,33 +85,35 @@ impl Inputs {
         }
     }
 
-    /// Rows `first .. first + n` of `matrix` with all tokens, into `panel`, `[tokens, 32]`, which grows as needed.
-    fn panel(
+    /// Rows `first .. first + n` of `matrix` with all tokens, into `panels`, for each 32 of them `[tokens, 32]`, which
+    /// grows as needed.
+    fn panels(
         &self,
         matrix: &Matrix,
         tokens: usize,
         (first, n): (usize, usize),
-        panel: &mut Vec<f32>,
+        panels: &mut Vec<f32>,
         scratch: &mut FloatScratch,
     ) {
         let len = match matrix {
             Matrix::Packed(_) => PackedMatrix::panel_len(&self.blocks),
-            Matrix::Float(_) => tokens * PANEL,
+            Matrix::Float(_) => tokens * n.next_multiple_of(PANEL),
         };
-        if panel.len() < len {
-            panel.resize(len, 0.0);
+        if panels.len() < len {
+            panels.resize(len, 0.0);
         }
         match matrix {
-            Matrix::Packed(matrix) => matrix.panel(&self.blocks, first, panel),
-            Matrix::Float(data) => {
-                let matrix = data.view();
-                let x = match matrix.unit() {
-                    Unit::F32 => &self.floats,
-                    Unit::Pairs => &self.pairs,
-                };
-                matrix.panel(x, first, n, panel, scratch);
-            }
+            Matrix::Packed(matrix) => matrix.panel(&self.blocks, first, panels),
+            Matrix::Float(data) => data.view().panels(&self.floats, first, n, panels, scratch),
         }
+    }
+}
+
+/// Rows of a task with many tokens.
+fn rows_of_panels(matrix: &Matrix, tokens: usize) -> usize {
+    match matrix {
+        Matrix::Packed(_) => PANEL,
+        Matrix::Float(data) => data.view().rows_a_task(tokens),
     }
 }
 
@@ -194,7 +195,7 @@ impl<'a> Job<'a> {
         );
         let step = match tokens {
             0 | 1 => rows_a_task(product.matrix),
-            _ => PANEL,
+            _ => rows_of_panels(product.matrix, tokens),
         };
         Self {
             matrix: product.matrix,
@@ -225,15 +226,19 @@ impl<'a> Job<'a> {
                 add_to(out, Some(&panel[..n]));
                 return add_to(out, bias);
             }
-            inputs.panel(self.matrix, tokens, (first, n), panel, &mut scratch.float);
-            for (token, sums) in panel.chunks_exact(PANEL).take(tokens).enumerate() {
-                // SAFETY: as above, in each row of the result.
-                let out = unsafe { self.out.part(token * rows + first, n) };
-                match self.add {
-                    false => out.copy_from_slice(&sums[..n]),
-                    true => add_to(out, Some(&sums[..n])),
+            inputs.panels(self.matrix, tokens, (first, n), panel, &mut scratch.float);
+            for (at, panel) in (0..n).step_by(PANEL).zip(panel.chunks(tokens * PANEL)) {
+                let n = PANEL.min(n - at);
+                let bias = bias.map(|bias| &bias[at..at + n]);
+                for (token, sums) in panel.chunks_exact(PANEL).enumerate() {
+                    // SAFETY: as above, in each row of the result.
+                    let out = unsafe { self.out.part(token * rows + first + at, n) };
+                    match self.add {
+                        false => out.copy_from_slice(&sums[..n]),
+                        true => add_to(out, Some(&sums[..n])),
+                    }
+                    add_to(out, bias);
                 }
-                add_to(out, bias);
             }
         });
     }
@@ -292,45 +297,45 @@ pub fn swiglu(
     let out = Parts::new(out);
     let step = match tokens {
         1 => rows_a_task(gate.matrix),
-        _ => PANEL,
+        // Both have to come in the same steps.
+        _ => rows_of_panels(gate.matrix, tokens).min(rows_of_panels(up.matrix, tokens)),
     };
     pool::run(rows.div_ceil(step), |task| {
         let first = task * step;
         let n = step.min(rows - first);
         SCRATCH.with_borrow_mut(|scratch| {
             let [gates, ups] = &mut scratch.panels;
-            for (weights, panel) in [(gate, &mut *gates), (up, &mut *ups)] {
+            for (weights, panels) in [(gate, &mut *gates), (up, &mut *ups)] {
                 if tokens == 1 {
-                    panel.resize(panel.len().max(n), 0.0);
-                    inputs.dot(weights.matrix, x, first, &mut panel[..n]);
+                    panels.resize(panels.len().max(n), 0.0);
+                    inputs.dot(weights.matrix, x, first, &mut panels[..n]);
                 } else {
-                    inputs.panel(
-                        weights.matrix,
-                        tokens,
-                        (first, n),
-                        panel,
-                        &mut scratch.float,
-                    );
-                }
-                let bias = weights.bias.map(|bias| &bias[first..first + n]);
-                if bias.is_some() {
-                    for row in panel
-                        .chunks_mut(if tokens == 1 { n } else { PANEL })
-                        .take(tokens)
-                    {
-                        add_to(&mut row[..n], bias);
-                    }
+                    let rows = (first, n);
+                    inputs.panels(weights.matrix, tokens, rows, panels, &mut scratch.float);
                 }
             }
-            for token in 0..tokens {
-                // SAFETY: each task has its own columns of the result.
-                let out = unsafe { out.part(token * rows + first, n) };
-                let at = token * PANEL;
-                simd.run(Gated {
-                    gate: &gates[at..at + n],
-                    up: &ups[at..at + n],
-                    out,
-                });
+            let bias = |weights: Weights<'_>, at: usize, n: usize, sums: &mut [f32]| {
+                add_to(
+                    sums,
+                    weights.bias.map(|bias| &bias[first + at..first + at + n]),
+                );
+            };
+            let width = if tokens == 1 { n } else { PANEL };
+            for at in (0..n).step_by(width) {
+                let n = width.min(n - at);
+                for token in 0..tokens {
+                    let place = at * tokens + token * width;
+                    let (gates, ups) = (&mut gates[place..place + n], &mut ups[place..place + n]);
+                    bias(gate, at, n, gates);
+                    bias(up, at, n, ups);
+                    // SAFETY: each task has its own columns of the result.
+                    let out = unsafe { out.part(token * rows + first + at, n) };
+                    simd.run(Gated {
+                        gate: gates,
+                        up: ups,
+                        out,
+                    });
+                }
             }
         });
     });

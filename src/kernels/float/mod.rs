@@ -1,7 +1,10 @@
 //! Products of f32 activations with a matrix of floats (f32, f16 or bf16) that is read as it lies in the file.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub(super) mod arithmetic;
 mod dots;
+mod inputs;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod pairs;
 mod panel;
@@ -16,8 +19,9 @@ use super::simd::{Kernel, Lanes};
 use super::Simd;
 use arithmetic::{Arithmetic, Float, Line, Widened};
 use dots::Dot;
+pub use inputs::FloatInputs;
+pub(crate) use inputs::Form;
 use panel::Panel;
-pub use tiles::FloatTiles;
 
 /// Rows of a panel, and numbers from one token's results to the next in it.
 pub(crate) const PANEL: usize = 32;
@@ -50,9 +54,13 @@ impl Unit {
     }
 }
 
-/// Buffers of [`FloatMatrix::panel`], used again by each call.
+/// Buffers of [`FloatMatrix::panels`], used again by each call.
 #[derive(Default)]
-pub(crate) struct FloatScratch(Vec<Line>);
+pub(crate) struct FloatScratch {
+    lines: Vec<Line>,
+    #[cfg(target_arch = "x86_64")]
+    tiles: amx::TileScratch,
+}
 
 /// A matrix of floats `[rows, width]`, row by row.
 #[derive(Clone, Copy)]
@@ -88,11 +96,35 @@ impl<'a> FloatMatrix<'a> {
         self.width
     }
 
-    /// How [`FloatTiles`] are to be packed for this matrix.
-    pub fn unit(&self) -> Unit {
-        match self.floats {
-            Floats::BF16(_) if self.simd == Simd::Avx512Bf16 => Unit::Pairs,
+    /// How the activations of so many tokens are to be packed for this matrix.
+    pub(crate) fn form(&self, tokens: usize) -> Form {
+        #[cfg(target_arch = "x86_64")]
+        if self.simd == Simd::Amx {
+            let cut = match self.floats {
+                Floats::BF16(_) => amx::Cut::One,
+                Floats::F32(_) | Floats::F16(_) => amx::Cut::Three,
+            };
+            if tokens >= cut.least() {
+                return Form::Tiles(cut);
+            }
+        }
+        let _ = tokens;
+        Form::Vectors(match self.floats {
+            Floats::BF16(_) if self.simd >= Simd::Avx512Bf16 => Unit::Pairs,
             _ => Unit::F32,
+        })
+    }
+
+    /// Rows that are best computed together with so many tokens, a multiple of [`PANEL`].
+    pub(crate) fn rows_a_task(&self, tokens: usize) -> usize {
+        match self.form(tokens) {
+            Form::Vectors(_) => PANEL,
+            #[cfg(target_arch = "x86_64")]
+            Form::Tiles(_) => {
+                // As many panels as read the activations together, but tasks enough for all threads.
+                let panels = self.rows.div_ceil(PANEL) / (2 * pool::threads());
+                PANEL * panels.clamp(1, amx::GROUPS)
+            }
         }
     }
 
@@ -128,64 +160,84 @@ impl<'a> FloatMatrix<'a> {
         }
     }
 
-    /// The columns `first..first + n` of the product with all tokens of `x`, to `panel` `[tokens, PANEL]`, where the
-    /// columns past `n` (at most [`PANEL`]) are undefined. The tiles are those of [`FloatMatrix::unit`].
-    pub(crate) fn panel(
+    /// The columns `first..first + n` of the product with all tokens of `x`, which were packed for this matrix: to
+    /// `panels`, for each [`PANEL`] of them `[tokens, PANEL]`, where the columns past `n` (at most
+    /// [`FloatMatrix::rows_a_task`]) are undefined.
+    pub(crate) fn panels(
         &self,
-        x: &FloatTiles,
+        x: &FloatInputs,
         first: usize,
         n: usize,
-        panel: &mut [f32],
+        panels: &mut [f32],
         scratch: &mut FloatScratch,
     ) {
-        assert!(x.width() == self.width && x.unit() == self.unit() && n <= PANEL);
-        let out = &mut panel[..x.tokens() * PANEL];
+        let tokens = x.tokens();
+        let out = &mut panels[..tokens * n.div_ceil(PANEL) * PANEL];
         let range = first * self.width..(first + n) * self.width;
-        let (simd, scratch) = (self.simd, &mut scratch.0);
-        match self.floats {
-            Floats::F32(w) => run_widened(
-                simd,
-                Panel {
-                    simd,
-                    weights: &w[range],
-                    x,
-                    out,
-                    scratch,
-                },
-            ),
-            Floats::F16(w) => run_widened(
-                simd,
-                Panel {
-                    simd,
-                    weights: &w[range],
-                    x,
-                    out,
-                    scratch,
-                },
-            ),
-            Floats::BF16(w) => run_bf16(
-                simd,
-                x.unit(),
-                Panel {
-                    simd,
-                    weights: &w[range],
-                    x,
-                    out,
-                    scratch,
-                },
-            ),
+        let simd = self.simd;
+        match x.form(self.form(tokens)) {
+            inputs::Packed::Vectors(x) => {
+                assert!(x.width() == self.width && n <= PANEL);
+                let scratch = &mut scratch.lines;
+                match self.floats {
+                    Floats::F32(w) => run_widened(
+                        simd,
+                        Panel {
+                            simd,
+                            weights: &w[range],
+                            x,
+                            out,
+                            scratch,
+                        },
+                    ),
+                    Floats::F16(w) => run_widened(
+                        simd,
+                        Panel {
+                            simd,
+                            weights: &w[range],
+                            x,
+                            out,
+                            scratch,
+                        },
+                    ),
+                    Floats::BF16(w) => run_bf16(
+                        simd,
+                        x.unit(),
+                        Panel {
+                            simd,
+                            weights: &w[range],
+                            x,
+                            out,
+                            scratch,
+                        },
+                    ),
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            inputs::Packed::Tiles(x) => {
+                assert!(x.width() == self.width);
+                let scratch = &mut scratch.tiles;
+                // SAFETY: the CPU has what `simd` names, and only `Amx` takes tiles.
+                unsafe {
+                    match self.floats {
+                        Floats::F32(w) => amx::panels(&w[range], x, out, scratch),
+                        Floats::F16(w) => amx::panels(&w[range], x, out, scratch),
+                        Floats::BF16(w) => amx::panels(&w[range], x, out, scratch),
+                    }
+                }
+            }
         }
     }
 
     /// `x · Wᵀ` for `x` of `[tokens, width]`: `[tokens, rows]`.
     pub fn multiply(&self, x: &[f32]) -> Vec<f32> {
         let mut out = vec![0f32; x.len() / self.width * self.rows];
-        self.multiply_into(x, &mut FloatTiles::default(), &mut out);
+        self.multiply_into(x, &mut FloatInputs::default(), &mut out);
         out
     }
 
-    /// The same into `out`, with `tiles` as a buffer that is used again.
-    pub fn multiply_into(&self, x: &[f32], tiles: &mut FloatTiles, out: &mut [f32]) {
+    /// The same into `out`, with `inputs` as a buffer that is used again.
+    pub fn multiply_into(&self, x: &[f32], inputs: &mut FloatInputs, out: &mut [f32]) {
         thread_local! {
             static BUFFERS: RefCell<(Vec<f32>, FloatScratch)> = RefCell::default();
         }
@@ -194,6 +246,9 @@ impl<'a> FloatMatrix<'a> {
             x.len() == tokens * self.width && out.len() == tokens * rows,
             "whole rows"
         );
+        if out.is_empty() {
+            return;
+        }
         let parts = Parts::new(out);
         if tokens == 1 {
             let step = rows.div_ceil(pool::threads() * 16).next_multiple_of(4);
@@ -206,18 +261,23 @@ impl<'a> FloatMatrix<'a> {
             });
             return;
         }
-        tiles.pack(self.simd, self.unit(), x, self.width);
-        pool::run(rows.div_ceil(PANEL), |task| {
-            BUFFERS.with_borrow_mut(|(panel, scratch)| {
-                if panel.len() < tokens * PANEL {
-                    panel.resize(tokens * PANEL, 0.0);
+        inputs.pack(self.simd, self.form(tokens), x, self.width);
+        let step = self.rows_a_task(tokens);
+        pool::run(rows.div_ceil(step), |task| {
+            BUFFERS.with_borrow_mut(|(panels, scratch)| {
+                let (first, n) = (task * step, step.min(rows - task * step));
+                let len = tokens * n.next_multiple_of(PANEL);
+                if panels.len() < len {
+                    panels.resize(len, 0.0);
                 }
-                let (first, n) = (task * PANEL, PANEL.min(rows - task * PANEL));
-                self.panel(tiles, first, n, panel, scratch);
-                for (token, sums) in panel[..tokens * PANEL].chunks(PANEL).enumerate() {
-                    // SAFETY: `out` outlives `run`, and each task has its own columns.
-                    let out = unsafe { parts.part(token * rows + first, n) };
-                    out.copy_from_slice(&sums[..n]);
+                self.panels(inputs, first, n, panels, scratch);
+                for (i, panel) in panels[..len].chunks(tokens * PANEL).enumerate() {
+                    let (first, n) = (first + i * PANEL, PANEL.min(n - i * PANEL));
+                    for (token, sums) in panel.chunks(PANEL).enumerate() {
+                        // SAFETY: `out` outlives `run`, and each task has its own columns.
+                        let out = unsafe { parts.part(token * rows + first, n) };
+                        out.copy_from_slice(&sums[..n]);
+                    }
                 }
             });
         });
@@ -254,7 +314,7 @@ pub(super) fn run_bf16<O: Operation<Weight = bf16>>(simd: Simd, unit: Unit, oper
     match unit {
         Unit::F32 => run_widened(simd, operation),
         #[cfg(target_arch = "x86_64")]
-        Unit::Pairs if simd == Simd::Avx512Bf16 => {
+        Unit::Pairs if simd >= Simd::Avx512Bf16 => {
             // SAFETY: the CPU has what `simd` names.
             unsafe { pairs::run(operation) }
         }

@@ -246,9 +246,9 @@ unsafe fn block<A: Arithmetic, const R: usize, const V: usize>(
 }
 
 /// Sums of tiles, `[tiles, PANEL, 16]`, to `out` `[tokens, PANEL]`.
-struct Turn<'a> {
-    sums: &'a [Line],
-    out: &'a mut [f32],
+pub(super) struct Turn<'a> {
+    pub sums: &'a [Line],
+    pub out: &'a mut [f32],
 }
 
 impl Kernel for Turn<'_> {

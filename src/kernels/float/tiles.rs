@@ -171,9 +171,9 @@ unsafe fn units<A: Arithmetic>(row: &[f32], at: usize) -> A::Units {
 }
 
 /// A block of lines, transposed.
-struct Turn<'a> {
-    from: &'a [Line; LANES],
-    to: &'a mut [Line; LANES],
+pub(super) struct Turn<'a> {
+    pub from: &'a [Line; LANES],
+    pub to: &'a mut [Line; LANES],
 }
 
 impl Kernel for Turn<'_> {

@@ -5,6 +5,8 @@
 //! are the same everywhere, and only the compiler knows how many registers a vector takes.
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -12,6 +14,7 @@ mod math;
 mod portable;
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
 
 use half::{bf16, f16};
 
@@ -31,6 +34,8 @@ pub enum Simd {
     Avx512,
     /// The same with products of bf16 pairs.
     Avx512Bf16,
+    /// The same with AMX: tiles of bf16. Intel's CPUs have both or neither.
+    Amx,
 }
 
 /// No limit was set.
@@ -39,7 +44,13 @@ static LIMIT: AtomicU8 = AtomicU8::new(UNLIMITED);
 
 impl Simd {
     /// All of them, the slowest first.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+    pub const ALL: [Self; 5] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::Avx512,
+        Self::Avx512Bf16,
+        Self::Amx,
+    ];
 
     /// The best of this CPU, or the limit set by [`Simd::limit`].
     pub fn detect() -> Self {
@@ -69,11 +80,17 @@ impl Simd {
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Bf16 => "avx512bf16",
+            Self::Amx => "amx",
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn best() -> Self {
+        static BEST: OnceLock<Simd> = OnceLock::new();
+        *BEST.get_or_init(Self::best_of_cpu)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn best_of_cpu() -> Self {
         let avx2 = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
@@ -82,7 +99,11 @@ impl Simd {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni");
-        match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
+        let bf16 = is_x86_feature_detected!("avx512bf16");
+        if avx2 && avx512 && bf16 && amx::is_there() {
+            return Self::Amx;
+        }
+        match (avx2, avx512, bf16) {
             (true, true, true) => Self::Avx512Bf16,
             (true, true, false) => Self::Avx512,
             (true, false, _) => Self::Avx2,
@@ -91,7 +112,7 @@ impl Simd {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn best() -> Self {
+    fn best_of_cpu() -> Self {
         Self::Portable
     }
 
@@ -107,7 +128,7 @@ impl Simd {
             Self::Avx2 => unsafe { avx2::run(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Self::Avx512 | Self::Avx512Bf16 => unsafe { avx512::run(kernel) },
+            Self::Avx512 | Self::Avx512Bf16 | Self::Amx => unsafe { avx512::run(kernel) },
             #[cfg(not(target_arch = "x86_64"))]
             // SAFETY: as for `Portable`; the others are never detected here.
             _ => unsafe { kernel.eval::<portable::Portable>() },
