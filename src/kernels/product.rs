@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use super::float::{FloatInputs, FloatScratch};
+use super::float::{FloatInputs, FloatScratch, Packed};
 use super::pool::{self, Parts};
 use super::quant::Activations;
 use super::simd::{silu, Kernel, Lanes, Simd, LANES};
@@ -85,26 +85,61 @@ impl Inputs {
         }
     }
 
-    /// Rows `first .. first + n` of `matrix` with all tokens, into `panels`, for each 32 of them `[tokens, 32]`, which
-    /// grows as needed.
-    fn panels(
+    /// Rows `first .. first + n` of `matrix`, at most 32, with all tokens, into `panel`, `[tokens, 32]`, which grows as
+    /// needed.
+    fn panel(
         &self,
         matrix: &Matrix,
         tokens: usize,
         (first, n): (usize, usize),
-        panels: &mut Vec<f32>,
+        panel: &mut Vec<f32>,
         scratch: &mut FloatScratch,
     ) {
         let len = match matrix {
             Matrix::Packed(_) => PackedMatrix::panel_len(&self.blocks),
-            Matrix::Float(_) => tokens * n.next_multiple_of(PANEL),
+            Matrix::Float(_) => tokens * PANEL,
         };
-        if panels.len() < len {
-            panels.resize(len, 0.0);
+        if panel.len() < len {
+            panel.resize(len, 0.0);
         }
         match matrix {
-            Matrix::Packed(matrix) => matrix.panel(&self.blocks, first, panels),
-            Matrix::Float(data) => data.view().panels(&self.floats, first, n, panels, scratch),
+            Matrix::Packed(matrix) => matrix.panel(&self.blocks, first, panel),
+            Matrix::Float(data) => {
+                let matrix = data.view();
+                match self.floats.form(matrix.form(tokens)) {
+                    Packed::Vectors(x) => matrix.panel(x, first, n, panel, scratch),
+                    #[cfg(target_arch = "x86_64")]
+                    Packed::Tiles(x) => x.multiply(matrix.panels(first, n), scratch, |made| {
+                        for token in 0..made.tokens {
+                            let at = (made.first + token) * PANEL;
+                            panel[at..at + PANEL].copy_from_slice(made.row(0, token));
+                        }
+                    }),
+                }
+            }
+        }
+    }
+
+    /// The form on tiles that all of `matrices` take for so many tokens.
+    #[cfg(target_arch = "x86_64")]
+    fn tiles<const N: usize>(
+        &self,
+        matrices: [&Matrix; N],
+        tokens: usize,
+    ) -> Option<&super::float::TileInputs> {
+        let mut form = None;
+        for matrix in matrices {
+            let Matrix::Float(data) = matrix else {
+                return None;
+            };
+            let own = data.view().form(tokens);
+            if *form.get_or_insert(own) != own {
+                return None;
+            }
+        }
+        match self.floats.form(form?) {
+            Packed::Tiles(x) => Some(x),
+            Packed::Vectors(_) => None,
         }
     }
 }
@@ -113,7 +148,10 @@ impl Inputs {
 fn rows_of_panels(matrix: &Matrix, tokens: usize) -> usize {
     match matrix {
         Matrix::Packed(_) => PANEL,
-        Matrix::Float(data) => data.view().rows_a_task(tokens),
+        Matrix::Float(data) => {
+            let matrix = data.view();
+            matrix.rows_a_task(matrix.form(tokens))
+        }
     }
 }
 
@@ -226,19 +264,33 @@ impl<'a> Job<'a> {
                 add_to(out, Some(&panel[..n]));
                 return add_to(out, bias);
             }
-            inputs.panels(self.matrix, tokens, (first, n), panel, &mut scratch.float);
-            for (at, panel) in (0..n).step_by(PANEL).zip(panel.chunks(tokens * PANEL)) {
-                let n = PANEL.min(n - at);
-                let bias = bias.map(|bias| &bias[at..at + n]);
-                for (token, sums) in panel.chunks_exact(PANEL).enumerate() {
-                    // SAFETY: as above, in each row of the result.
-                    let out = unsafe { self.out.part(token * rows + first + at, n) };
-                    match self.add {
-                        false => out.copy_from_slice(&sums[..n]),
-                        true => add_to(out, Some(&sums[..n])),
-                    }
-                    add_to(out, bias);
+            let put = |token: usize, at: usize, sums: &[f32]| {
+                // SAFETY: as above, in each row of the result.
+                let out = unsafe { self.out.part(token * rows + first + at, sums.len()) };
+                match self.add {
+                    false => out.copy_from_slice(sums),
+                    true => add_to(out, Some(sums)),
                 }
+                add_to(out, bias.map(|bias| &bias[at..at + sums.len()]));
+            };
+            #[cfg(target_arch = "x86_64")]
+            if let (Matrix::Float(data), Some(x)) =
+                (self.matrix, inputs.tiles([self.matrix], tokens))
+            {
+                let matrix = data.view();
+                let panels = matrix.panels(first, n);
+                return x.multiply(panels, &mut scratch.float, |made| {
+                    for token in 0..made.tokens {
+                        for (i, at) in (0..n).step_by(PANEL).enumerate() {
+                            let sums = &made.row(i, token)[..PANEL.min(n - at)];
+                            put(made.first + token, at, sums);
+                        }
+                    }
+                });
+            }
+            inputs.panel(self.matrix, tokens, (first, n), panel, &mut scratch.float);
+            for (token, sums) in panel.chunks_exact(PANEL).take(tokens).enumerate() {
+                put(token, 0, &sums[..n]);
             }
         });
     }
@@ -295,48 +347,99 @@ pub fn swiglu(
     inputs.prepare(simd, x, width, [gate.matrix, up.matrix].into_iter());
     let inputs = &*inputs;
     let out = Parts::new(out);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(x) = inputs.tiles([gate.matrix, up.matrix], tokens) {
+        return swiglu_on_tiles(simd, tokens, x, [gate, up], &out);
+    }
     let step = match tokens {
         1 => rows_a_task(gate.matrix),
-        // Both have to come in the same steps.
-        _ => rows_of_panels(gate.matrix, tokens).min(rows_of_panels(up.matrix, tokens)),
+        _ => PANEL,
     };
     pool::run(rows.div_ceil(step), |task| {
         let first = task * step;
         let n = step.min(rows - first);
         SCRATCH.with_borrow_mut(|scratch| {
             let [gates, ups] = &mut scratch.panels;
-            for (weights, panels) in [(gate, &mut *gates), (up, &mut *ups)] {
+            for (weights, panel) in [(gate, &mut *gates), (up, &mut *ups)] {
                 if tokens == 1 {
-                    panels.resize(panels.len().max(n), 0.0);
-                    inputs.dot(weights.matrix, x, first, &mut panels[..n]);
+                    panel.resize(panel.len().max(n), 0.0);
+                    inputs.dot(weights.matrix, x, first, &mut panel[..n]);
                 } else {
-                    let rows = (first, n);
-                    inputs.panels(weights.matrix, tokens, rows, panels, &mut scratch.float);
+                    inputs.panel(
+                        weights.matrix,
+                        tokens,
+                        (first, n),
+                        panel,
+                        &mut scratch.float,
+                    );
+                }
+                let bias = weights.bias.map(|bias| &bias[first..first + n]);
+                if bias.is_some() {
+                    for row in panel
+                        .chunks_mut(if tokens == 1 { n } else { PANEL })
+                        .take(tokens)
+                    {
+                        add_to(&mut row[..n], bias);
+                    }
                 }
             }
-            let bias = |weights: Weights<'_>, at: usize, n: usize, sums: &mut [f32]| {
-                add_to(
-                    sums,
-                    weights.bias.map(|bias| &bias[first + at..first + at + n]),
-                );
-            };
-            let width = if tokens == 1 { n } else { PANEL };
-            for at in (0..n).step_by(width) {
-                let n = width.min(n - at);
-                for token in 0..tokens {
-                    let place = at * tokens + token * width;
-                    let (gates, ups) = (&mut gates[place..place + n], &mut ups[place..place + n]);
-                    bias(gate, at, n, gates);
-                    bias(up, at, n, ups);
-                    // SAFETY: each task has its own columns of the result.
-                    let out = unsafe { out.part(token * rows + first + at, n) };
-                    simd.run(Gated {
-                        gate: gates,
-                        up: ups,
-                        out,
-                    });
-                }
+            for token in 0..tokens {
+                // SAFETY: each task has its own columns of the result.
+                let out = unsafe { out.part(token * rows + first, n) };
+                let at = token * PANEL;
+                simd.run(Gated {
+                    gate: &gates[at..at + n],
+                    up: &ups[at..at + n],
+                    out,
+                });
             }
+        });
+    });
+}
+
+/// [`swiglu`] where both matrices take the same tiles.
+#[cfg(target_arch = "x86_64")]
+fn swiglu_on_tiles(
+    simd: Simd,
+    tokens: usize,
+    x: &super::float::TileInputs,
+    weights: [Weights; 2],
+    out: &Parts<f32>,
+) {
+    let [Matrix::Float(gate), Matrix::Float(up)] = weights.map(|weights| weights.matrix) else {
+        return;
+    };
+    let (gate, up) = (gate.view(), up.view());
+    let rows = gate.rows();
+    // Half as many of each as of a matrix alone.
+    let step = (gate.rows_a_task(gate.form(tokens)) / 2).next_multiple_of(PANEL);
+    pool::run(rows.div_ceil(step), |task| {
+        let first = task * step;
+        let n = step.min(rows - first);
+        let panels = n.div_ceil(PANEL);
+        let both = gate.panels(first, n).chain(up.panels(first, n));
+        let bias = weights.map(|weights| weights.bias.map(|bias| &bias[first..first + n]));
+        SCRATCH.with_borrow_mut(|scratch| {
+            x.multiply(both, &mut scratch.float, |made| {
+                for token in 0..made.tokens {
+                    for (i, at) in (0..n).step_by(PANEL).enumerate() {
+                        let len = PANEL.min(n - at);
+                        let mut sums = [[0f32; PANEL]; 2];
+                        for (half, sums) in sums.iter_mut().enumerate() {
+                            sums.copy_from_slice(made.row(half * panels + i, token));
+                            let bias = bias[half].map(|bias| &bias[at..at + len]);
+                            add_to(&mut sums[..len], bias);
+                        }
+                        let place = (made.first + token) * rows + first + at;
+                        simd.run(Gated {
+                            gate: &sums[0][..len],
+                            up: &sums[1][..len],
+                            // SAFETY: each task has its own columns of the result.
+                            out: unsafe { out.part(place, len) },
+                        });
+                    }
+                }
+            });
         });
     });
 }

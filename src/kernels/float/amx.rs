@@ -11,14 +11,14 @@ use std::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::arithmetic::{padded, prefetch, prefetch_many, Line};
-use super::PANEL;
+use super::{FloatScratch, Floats, PANEL};
 use crate::kernels::pool::{self, Parts as Shares};
 use crate::kernels::simd::amx::Configured;
-use crate::kernels::simd::LANES;
+use crate::kernels::simd::{Kernel, Lanes, LANES};
 use crate::kernels::Simd;
 
 /// Panels that are computed together at most: activations come from far, and are read once for all of them.
-pub(super) const GROUPS: usize = 4;
+pub(super) const GROUPS: usize = 8;
 /// Tokens of a tile.
 const TILE: usize = LANES;
 /// Bytes of a tile of sixteen lines.
@@ -102,8 +102,16 @@ impl TileInputs {
         });
     }
 
-    pub fn width(&self) -> usize {
-        self.width
+    /// Their products with the rows of some `panels`, each of at most [`PANEL`] rows, handed to `take` piece by piece.
+    pub fn multiply<'w>(
+        &self,
+        panels: impl Iterator<Item = Floats<'w>>,
+        scratch: &mut FloatScratch,
+        mut take: impl FnMut(Made),
+    ) {
+        let panels: Vec<Floats> = panels.collect();
+        // SAFETY: the CPU has what `Amx` names, or they were not packed.
+        unsafe { products(&panels, self, &mut scratch.tiles, &mut take) };
     }
 
     /// Pairs of tiles.
@@ -193,7 +201,7 @@ unsafe fn split([mut low, mut high]: [__m512; 2], cut: Cut) -> [__m512i; 3] {
 }
 
 /// A number of the weight.
-pub(super) trait Number: Copy + Default {
+trait Number: Copy + Default {
     const CUT: Cut;
 
     /// The first thirty-two numbers of `row`, zeros past its end, as the parts of its cut.
@@ -238,48 +246,68 @@ impl Number for f16 {
     }
 }
 
-/// Buffers of [`panels`], used again by each call.
+/// Buffers of [`products`], used again by each call.
 #[derive(Default)]
 pub(crate) struct TileScratch {
     packed: Vec<Line>,
     sums: Vec<Line>,
+    made: Vec<Line>,
 }
 
-/// The rows of `weights` with all tokens of `x`, to `out`: for each panel of rows `[tokens, PANEL]`, where the columns
-/// past the last row are undefined.
+/// Results of a few tokens, in the first cache.
+pub(crate) struct Made<'a> {
+    /// The first of the tokens, and how many there are: 32 at most.
+    pub first: usize,
+    pub tokens: usize,
+    lines: &'a [Line],
+}
+
+impl Made<'_> {
+    /// Those of one panel, of the token `first + token`: [`PANEL`] numbers, undefined past the panel's last row.
+    #[inline(always)]
+    pub fn row(&self, panel: usize, token: usize) -> &[f32] {
+        let lines = &self.lines[(panel * 2 * TILE + token) * (PANEL / LANES)..][..PANEL / LANES];
+        // SAFETY: lines are sixteen numbers each, one behind the other.
+        unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), PANEL) }
+    }
+}
+
+/// The products of some `panels`, each at most [`PANEL`] rows of `x`'s width, with all tokens of `x`, handed to `take`
+/// piece by piece.
 ///
 /// # Safety
 /// The CPU has what [`Simd::Amx`] names.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn panels<W: Number>(
-    weights: &[W],
+unsafe fn products(
+    panels: &[Floats],
     x: &TileInputs,
-    out: &mut [f32],
     scratch: &mut TileScratch,
+    take: &mut dyn FnMut(Made),
 ) {
-    let (cut, width, tokens) = (W::CUT, x.width, x.tokens);
-    let groups = weights.len().div_ceil(PANEL * width);
-    assert!(x.cut == cut && out.len() == groups * tokens * PANEL);
+    let (cut, width, tokens) = (x.cut, x.width, x.tokens);
+    let groups = panels.len();
     let (pairs, blocks) = (x.pairs(), x.blocks());
     for (lines, len) in [
         (&mut scratch.packed, groups * cut.panel()),
         (&mut scratch.sums, groups * pairs * 2 * PANEL),
+        (&mut scratch.made, groups * 2 * PANEL),
     ] {
         if lines.len() < len {
             lines.resize(len, Line::ZERO);
         }
     }
-    let TileScratch { packed, sums } = scratch;
+    let TileScratch { packed, sums, made } = scratch;
+    let made = &mut made[..groups * 2 * PANEL];
     let _tiles = Configured::new();
     for block in 0..blocks {
         let start = 2 * block * cut.block();
-        let len = (width - start).min(2 * cut.block());
-        let steps = len.div_ceil(2 * LANES);
-        for (rows, packed) in weights
-            .chunks(PANEL * width)
-            .zip(packed.chunks_mut(cut.panel()))
-        {
-            pack_panel(rows, width, start..start + len, packed);
+        let range = start..width.min(start + 2 * cut.block());
+        let steps = range.len().div_ceil(2 * LANES);
+        for (rows, packed) in panels.iter().zip(packed.chunks_mut(cut.panel())) {
+            match rows {
+                Floats::F32(w) => pack_panel(w, width, range.clone(), packed),
+                Floats::F16(w) => pack_panel(w, width, range.clone(), packed),
+                Floats::BF16(w) => pack_panel(w, width, range.clone(), packed),
+            }
         }
         for pair in 0..pairs {
             let tiles = x.block(pair, block);
@@ -295,24 +323,55 @@ pub(super) unsafe fn panels<W: Number>(
                     prefetch(line);
                 }
                 let packed = &packed[group * cut.panel()..][..cut.panel()];
-                let sums = &mut sums[(group * pairs + pair) * 2 * PANEL..][..2 * PANEL];
+                let sums = &mut sums[(pair * groups + group) * 2 * PANEL..][..2 * PANEL];
                 multiply(cut, packed, tiles, steps, block > 0, sums);
                 if block + 1 == blocks {
-                    let out = &mut out[group * tokens * PANEL..][..tokens * PANEL];
-                    let first = pair * 2 * TILE * PANEL;
-                    let end = out.len().min(first + 2 * TILE * PANEL);
-                    Simd::Amx.run(super::panel::Turn {
-                        sums,
-                        out: &mut out[first..end],
-                    });
+                    let to = &mut made[group * 2 * PANEL..][..2 * PANEL];
+                    Simd::Amx.run(Turn { sums, to });
                 }
+            }
+            if block + 1 == blocks {
+                let first = pair * 2 * TILE;
+                take(Made {
+                    first,
+                    tokens: (tokens - first).min(2 * TILE),
+                    lines: made,
+                });
             }
         }
     }
 }
 
+/// The sums `[2, PANEL]` of sixteen tokens each to `[32, PANEL]`.
+struct Turn<'a> {
+    sums: &'a [Line],
+    to: &'a mut [Line],
+}
+
+impl Kernel for Turn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn eval<L: Lanes>(self) {
+        assert!(self.sums.len() == 2 * PANEL && self.to.len() == 2 * PANEL);
+        for half in 0..4 {
+            let (tile, at) = (half / 2, half % 2);
+            // SAFETY: sixteen lines, to sixteen rows of `PANEL`.
+            L::transpose(
+                self.sums.as_ptr().add(half * LANES).cast(),
+                LANES,
+                self.to
+                    .as_mut_ptr()
+                    .cast::<f32>()
+                    .add(tile * TILE * PANEL + at * LANES),
+                PANEL,
+            );
+        }
+    }
+}
+
 /// The numbers `range` of each row of a panel.
-#[inline(always)]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pack_panel<W: Number>(
     weights: &[W],
     width: usize,
@@ -320,6 +379,7 @@ unsafe fn pack_panel<W: Number>(
     packed: &mut [Line],
 ) {
     let cut = W::CUT;
+    assert!(packed.len() == cut.panel());
     for (at, row) in weights.chunks_exact(width).enumerate() {
         let row = &row[range.clone()];
         for (i, numbers) in row.chunks(2 * LANES).enumerate() {

@@ -20,7 +20,6 @@ pub(crate) enum Form {
 /// The activations of a call, packed once for all matrices that share them; buffers are used again.
 #[derive(Default)]
 pub struct FloatInputs {
-    tokens: usize,
     floats: FloatTiles,
     pairs: FloatTiles,
     #[cfg(target_arch = "x86_64")]
@@ -28,7 +27,7 @@ pub struct FloatInputs {
 }
 
 /// One of the forms.
-pub(super) enum Packed<'a> {
+pub(crate) enum Packed<'a> {
     Vectors(&'a FloatTiles),
     #[cfg(target_arch = "x86_64")]
     Tiles(&'a TileInputs),
@@ -37,7 +36,6 @@ pub(super) enum Packed<'a> {
 impl FloatInputs {
     /// Packs `x`, whole rows of `width`, on all threads.
     pub(crate) fn pack(&mut self, simd: Simd, form: Form, x: &[f32], width: usize) {
-        self.tokens = x.len() / width.max(1);
         match form {
             Form::Vectors(Unit::F32) => self.floats.pack(simd, Unit::F32, x, width),
             Form::Vectors(Unit::Pairs) => self.pairs.pack(simd, Unit::Pairs, x, width),
@@ -46,13 +44,8 @@ impl FloatInputs {
         }
     }
 
-    /// Tokens of the last call.
-    pub(crate) fn tokens(&self) -> usize {
-        self.tokens
-    }
-
     /// What was packed as `form`.
-    pub(super) fn form(&self, form: Form) -> Packed<'_> {
+    pub(crate) fn form(&self, form: Form) -> Packed<'_> {
         match form {
             Form::Vectors(Unit::F32) => Packed::Vectors(&self.floats),
             Form::Vectors(Unit::Pairs) => Packed::Vectors(&self.pairs),

@@ -17,11 +17,14 @@ use half::{bf16, f16};
 use super::pool::{self, Parts};
 use super::simd::{Kernel, Lanes};
 use super::Simd;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::TileInputs;
 use arithmetic::{Arithmetic, Float, Line, Widened};
 use dots::Dot;
 pub use inputs::FloatInputs;
-pub(crate) use inputs::Form;
+pub(crate) use inputs::{Form, Packed};
 use panel::Panel;
+use tiles::FloatTiles;
 
 /// Rows of a panel, and numbers from one token's results to the next in it.
 pub(crate) const PANEL: usize = 32;
@@ -54,7 +57,7 @@ impl Unit {
     }
 }
 
-/// Buffers of [`FloatMatrix::panels`], used again by each call.
+/// Buffers of products, used again by each call.
 #[derive(Default)]
 pub(crate) struct FloatScratch {
     lines: Vec<Line>,
@@ -115,9 +118,9 @@ impl<'a> FloatMatrix<'a> {
         })
     }
 
-    /// Rows that are best computed together with so many tokens, a multiple of [`PANEL`].
-    pub(crate) fn rows_a_task(&self, tokens: usize) -> usize {
-        match self.form(tokens) {
+    /// Rows that are best computed together where activations come as `form`, a multiple of [`PANEL`].
+    pub(crate) fn rows_a_task(&self, form: Form) -> usize {
+        match form {
             Form::Vectors(_) => PANEL,
             #[cfg(target_arch = "x86_64")]
             Form::Tiles(_) => {
@@ -160,73 +163,67 @@ impl<'a> FloatMatrix<'a> {
         }
     }
 
-    /// The columns `first..first + n` of the product with all tokens of `x`, which were packed for this matrix: to
-    /// `panels`, for each [`PANEL`] of them `[tokens, PANEL]`, where the columns past `n` (at most
-    /// [`FloatMatrix::rows_a_task`]) are undefined.
-    pub(crate) fn panels(
+    /// The columns `first..first + n` of the product with all tokens of `x`, to `panel` `[tokens, PANEL]`, where the
+    /// columns past `n` (at most [`PANEL`]) are undefined.
+    pub(crate) fn panel(
         &self,
-        x: &FloatInputs,
+        x: &FloatTiles,
         first: usize,
         n: usize,
-        panels: &mut [f32],
+        panel: &mut [f32],
         scratch: &mut FloatScratch,
     ) {
-        let tokens = x.tokens();
-        let out = &mut panels[..tokens * n.div_ceil(PANEL) * PANEL];
+        assert!(x.width() == self.width && n <= PANEL);
+        let out = &mut panel[..x.tokens() * PANEL];
         let range = first * self.width..(first + n) * self.width;
-        let simd = self.simd;
-        match x.form(self.form(tokens)) {
-            inputs::Packed::Vectors(x) => {
-                assert!(x.width() == self.width && n <= PANEL);
-                let scratch = &mut scratch.lines;
-                match self.floats {
-                    Floats::F32(w) => run_widened(
-                        simd,
-                        Panel {
-                            simd,
-                            weights: &w[range],
-                            x,
-                            out,
-                            scratch,
-                        },
-                    ),
-                    Floats::F16(w) => run_widened(
-                        simd,
-                        Panel {
-                            simd,
-                            weights: &w[range],
-                            x,
-                            out,
-                            scratch,
-                        },
-                    ),
-                    Floats::BF16(w) => run_bf16(
-                        simd,
-                        x.unit(),
-                        Panel {
-                            simd,
-                            weights: &w[range],
-                            x,
-                            out,
-                            scratch,
-                        },
-                    ),
-                }
-            }
-            #[cfg(target_arch = "x86_64")]
-            inputs::Packed::Tiles(x) => {
-                assert!(x.width() == self.width);
-                let scratch = &mut scratch.tiles;
-                // SAFETY: the CPU has what `simd` names, and only `Amx` takes tiles.
-                unsafe {
-                    match self.floats {
-                        Floats::F32(w) => amx::panels(&w[range], x, out, scratch),
-                        Floats::F16(w) => amx::panels(&w[range], x, out, scratch),
-                        Floats::BF16(w) => amx::panels(&w[range], x, out, scratch),
-                    }
-                }
-            }
+        let (simd, scratch) = (self.simd, &mut scratch.lines);
+        match self.floats {
+            Floats::F32(w) => run_widened(
+                simd,
+                Panel {
+                    simd,
+                    weights: &w[range],
+                    x,
+                    out,
+                    scratch,
+                },
+            ),
+            Floats::F16(w) => run_widened(
+                simd,
+                Panel {
+                    simd,
+                    weights: &w[range],
+                    x,
+                    out,
+                    scratch,
+                },
+            ),
+            Floats::BF16(w) => run_bf16(
+                simd,
+                x.unit(),
+                Panel {
+                    simd,
+                    weights: &w[range],
+                    x,
+                    out,
+                    scratch,
+                },
+            ),
         }
+    }
+
+    /// The rows `first..first + n` in panels.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn panels(&self, first: usize, n: usize) -> impl Iterator<Item = Floats<'a>> + '_ {
+        (first..first + n).step_by(PANEL).map(move |start| {
+            let end = (start + PANEL).min(first + n);
+            let range = start * self.width..end * self.width;
+            match self.floats {
+                Floats::F32(w) => Floats::F32(&w[range]),
+                Floats::F16(w) => Floats::F16(&w[range]),
+                Floats::BF16(w) => Floats::BF16(&w[range]),
+            }
+        })
     }
 
     /// `x · Wᵀ` for `x` of `[tokens, width]`: `[tokens, rows]`.
@@ -246,9 +243,6 @@ impl<'a> FloatMatrix<'a> {
             x.len() == tokens * self.width && out.len() == tokens * rows,
             "whole rows"
         );
-        if out.is_empty() {
-            return;
-        }
         let parts = Parts::new(out);
         if tokens == 1 {
             let step = rows.div_ceil(pool::threads() * 16).next_multiple_of(4);
@@ -261,23 +255,34 @@ impl<'a> FloatMatrix<'a> {
             });
             return;
         }
-        inputs.pack(self.simd, self.form(tokens), x, self.width);
-        let step = self.rows_a_task(tokens);
+        let form = self.form(tokens);
+        inputs.pack(self.simd, form, x, self.width);
+        let step = self.rows_a_task(form);
         pool::run(rows.div_ceil(step), |task| {
-            BUFFERS.with_borrow_mut(|(panels, scratch)| {
+            BUFFERS.with_borrow_mut(|(panel, scratch)| {
                 let (first, n) = (task * step, step.min(rows - task * step));
-                let len = tokens * n.next_multiple_of(PANEL);
-                if panels.len() < len {
-                    panels.resize(len, 0.0);
-                }
-                self.panels(inputs, first, n, panels, scratch);
-                for (i, panel) in panels[..len].chunks(tokens * PANEL).enumerate() {
-                    let (first, n) = (first + i * PANEL, PANEL.min(n - i * PANEL));
-                    for (token, sums) in panel.chunks(PANEL).enumerate() {
-                        // SAFETY: `out` outlives `run`, and each task has its own columns.
-                        let out = unsafe { parts.part(token * rows + first, n) };
-                        out.copy_from_slice(&sums[..n]);
+                match inputs.form(form) {
+                    Packed::Vectors(x) => {
+                        if panel.len() < tokens * PANEL {
+                            panel.resize(tokens * PANEL, 0.0);
+                        }
+                        self.panel(x, first, n, panel, scratch);
+                        for (token, sums) in panel.chunks(PANEL).take(tokens).enumerate() {
+                            // SAFETY: `out` outlives `run`, and each task has its own columns.
+                            let out = unsafe { parts.part(token * rows + first, n) };
+                            out.copy_from_slice(&sums[..n]);
+                        }
                     }
+                    #[cfg(target_arch = "x86_64")]
+                    Packed::Tiles(x) => x.multiply(self.panels(first, n), scratch, |made| {
+                        for token in 0..made.tokens {
+                            // SAFETY: as above.
+                            let out = unsafe { parts.part((made.first + token) * rows + first, n) };
+                            for (i, out) in out.chunks_mut(PANEL).enumerate() {
+                                out.copy_from_slice(&made.row(i, token)[..out.len()]);
+                            }
+                        }
+                    }),
                 }
             });
         });
