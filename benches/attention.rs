@@ -86,6 +86,7 @@ fn attention((heads, kv_heads, head_dim): (usize, usize, usize)) -> Attention {
         window: None,
         scale: (head_dim as f32).powf(-0.5),
         causal: true,
+        rounded: false,
     }
 }
 

@@ -135,6 +135,7 @@ impl Wav2Vec2 {
                 window: None,
                 scale: (head_dim as f32).powf(-0.5),
                 causal: false,
+                rounded: false,
             },
             hidden,
             taps: config.num_conv_pos_embeddings,

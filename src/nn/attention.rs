@@ -154,6 +154,7 @@ impl Attention {
             window,
             scale: (head_dim as f32).powf(-0.5),
             causal: true,
+            rounded: false,
         };
         let mut inner = std::mem::take(&mut work.inner);
         attention.forward(

@@ -100,6 +100,11 @@ impl EncoderBlock {
             )?)),
         };
         let head_dim = hidden / config.heads.max(1);
+        // As the products around it are.
+        let rounded = match &qkv {
+            Qkv::One(qkv) => qkv.is_bf16(),
+            Qkv::Three(parts) => parts.iter().all(Linear::is_bf16),
+        };
         Ok(Self {
             norms: [norm(config.norms[0])?, norm(config.norms[1])?],
             qkv,
@@ -118,6 +123,7 @@ impl EncoderBlock {
                 window: None,
                 scale: (head_dim as f32).powf(-0.5),
                 causal: false,
+                rounded,
             },
             hidden,
         })

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::quantized::QMatMul;
+use candle_core::quantized::{GgmlDType, QMatMul};
 use candle_core::{DType, Device, Module, Result, Tensor};
 
 use super::rows::sized;
@@ -74,6 +74,14 @@ impl Linear {
                 bias: self.host_bias.as_deref(),
             }),
             _ => candle_core::bail!("a layer of another device meets activations of this one"),
+        }
+    }
+
+    /// Whether its matrix is of bf16, so that products may round activations to bf16 too.
+    pub(super) fn is_bf16(&self) -> bool {
+        match &self.weight {
+            Held::Host(matrix) => matrix.dtype() == GgmlDType::BF16,
+            _ => false,
         }
     }
 

@@ -76,7 +76,7 @@ impl Kernel for Finish<'_> {
 
 /// The first of `x` into `result`, at most sixteen numbers.
 #[inline(always)]
-unsafe fn put<L: Lanes>(x: L::F, result: &mut [f32]) {
+pub(super) unsafe fn put<L: Lanes>(x: L::F, result: &mut [f32]) {
     if result.len() == LANES {
         return L::store(result.as_mut_ptr(), x);
     }

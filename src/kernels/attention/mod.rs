@@ -4,6 +4,8 @@
 //! them. Rows are taken in blocks, and where the blocks are few (decoding) the keys are cut into parts whose results
 //! are merged afterwards, in order. How the work is cut depends on the shapes alone, never on the threads.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod merge;
 mod scratch;
 #[cfg(test)]
@@ -47,6 +49,8 @@ pub struct Attention {
     pub scale: f32,
     /// Whether a token sees none that come after it; else all see all of the cache, whatever `window` says.
     pub causal: bool,
+    /// Whether queries, keys, values and weights may be rounded to bf16, where that is faster.
+    pub rounded: bool,
 }
 
 /// How the work is cut.
@@ -141,7 +145,7 @@ impl Attention {
         let most_rows = simd.run(MostRows);
         let plan = self.plan(most_rows, tokens, cache.len());
         let padded = cache.shape().padded;
-        let (partial, scratch) = workspace.prepare(
+        let (partial, scratch, tiles) = workspace.prepare(
             self.kv_heads * plan.rows,
             self.kv_heads * plan.blocks,
             plan.parts,
@@ -160,6 +164,11 @@ impl Attention {
             out: Parts::new(out),
             element: std::marker::PhantomData,
         };
+        let _ = &tiles;
+        #[cfg(target_arch = "x86_64")]
+        if simd == Simd::Amx && !E::SCALED && plan.rows >= amx::LEAST_ROWS {
+            return amx::forward(&call, self.rounded, tiles);
+        }
         let tasks = self.kv_heads * plan.blocks * plan.parts;
         pool::run(tasks, |task| {
             let mut own = scratch.take();

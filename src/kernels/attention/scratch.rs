@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 
 use super::tile::SCORES;
+use crate::kernels::float::arithmetic::Line;
 use crate::kernels::pool::Parts;
 use crate::kernels::simd::LANES;
 
@@ -15,6 +16,7 @@ pub struct Workspace {
     out: Vec<f32>,
     left: Vec<AtomicUsize>,
     stack: Stack,
+    tiles: Vec<Line>,
 }
 
 impl Workspace {
@@ -23,14 +25,15 @@ impl Workspace {
         Self::default()
     }
 
-    /// For `rows` rows, `groups` groups of which are merged together, over `parts` parts of the keys.
+    /// For `rows` rows, `groups` groups of which are merged together, over `parts` parts of the keys; the last
+    /// is for packed keys and values.
     pub(super) fn prepare(
         &mut self,
         rows: usize,
         groups: usize,
         parts: usize,
         padded: usize,
-    ) -> (Partial<'_>, &Stack) {
+    ) -> (Partial<'_>, &Stack, &mut Vec<Line>) {
         let (rows, groups) = if parts > 1 { (rows, groups) } else { (0, 0) };
         let width = parts.next_multiple_of(LANES);
         let grow = |buffer: &mut Vec<f32>, len: usize, value: f32| {
@@ -54,7 +57,7 @@ impl Workspace {
             parts,
             padded,
         };
-        (partial, &self.stack)
+        (partial, &self.stack, &mut self.tiles)
     }
 }
 
@@ -118,11 +121,6 @@ impl Stack {
     }
 }
 
-/// A line of the CPU's cache.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LANES]);
-
 /// The memory of one running task.
 #[derive(Default)]
 pub(super) struct Scratch(Vec<Line>);
@@ -154,7 +152,7 @@ impl Scratch {
         ];
         let total: usize = sizes.iter().sum();
         if self.0.len() < total / LANES {
-            self.0.resize(total / LANES, Line([0.0; LANES]));
+            self.0.resize(total / LANES, Line::ZERO);
         }
         // SAFETY: lines are numbers without gaps.
         let all = unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), total) };

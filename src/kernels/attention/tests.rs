@@ -193,7 +193,7 @@ proptest! {
     ) {
         let head_dim = 2 * half;
         let scale = spread / (head_dim as f32).sqrt();
-        let attention = Attention { heads: kv_heads * group, kv_heads, head_dim, window, scale, causal };
+        let attention = Attention { heads: kv_heads * group, kv_heads, head_dim, window, scale, causal, rounded: false };
         check(&attention, past + tokens, tokens, seed, &mut Workspace::new());
     }
 }
@@ -218,6 +218,7 @@ fn agrees_with_the_reference_on_long_caches() {
             window,
             scale,
             causal: true,
+            rounded: false,
         };
         check(&attention, len, tokens, 7, &mut workspace);
     }
@@ -233,6 +234,7 @@ fn scores_of_any_size_are_weighed() {
         window: None,
         scale: 300.0,
         causal: true,
+        rounded: false,
     };
     check(&attention, 600, 1, 3, &mut Workspace::new());
     check(&attention, 600, 70, 4, &mut Workspace::new());
@@ -247,6 +249,7 @@ fn what_is_not_a_number_stays_visible() {
         window: None,
         scale: 0.2,
         causal: true,
+        rounded: false,
     };
     let (width, wide) = (48, 144);
     let mut workspace = Workspace::new();
@@ -267,6 +270,43 @@ fn what_is_not_a_number_stays_visible() {
                 // The second key head's queries are not touched by it.
                 assert!(out[72..144].iter().all(|x| x.is_finite()), "{case}");
             }
+        }
+    }
+}
+
+/// What may be rounded is as exact as bf16, and to the bit what it was where the CPU has no use for it.
+#[test]
+fn rounding_stays_within_what_bf16_holds() {
+    let exact = Attention {
+        heads: 6,
+        kv_heads: 3,
+        head_dim: 80,
+        window: None,
+        scale: 0.3,
+        causal: false,
+        rounded: false,
+    };
+    let rounded = Attention {
+        rounded: true,
+        ..exact
+    };
+    let (len, tokens) = (333, 333);
+    for simd in Simd::available() {
+        let case = filled(&exact, CacheType::F32, simd, len, tokens, 11);
+        let expected = reference(&exact, &case.1, case.2, &case.0, tokens);
+        let spread = expected.iter().fold(0f64, |m, x| m.max(x.abs()));
+        let out = compute(&rounded, simd, &case, tokens, &mut Workspace::new());
+        let worst = out
+            .iter()
+            .zip(&expected)
+            .map(|(&got, &expected)| (f64::from(got) - expected).abs())
+            .fold(0f64, f64::max);
+        match simd {
+            Simd::Amx => assert!(worst > 0.0 && worst < 0.02 * spread, "{worst} of {spread}"),
+            _ => assert_eq!(
+                out,
+                compute(&exact, simd, &case, tokens, &mut Workspace::new())
+            ),
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    const fn parts(self) -> usize {
+    pub const fn parts(self) -> usize {
         match self {
             Self::One => 1,
             Self::Three => 3,
@@ -185,7 +185,7 @@ unsafe fn load<W: Copy + Default>(row: &[W], widen: impl Fn(*const W) -> __m512)
 /// Numbers as pairs of bf16, the largest part first; parts that are not asked for are 0.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn split([mut low, mut high]: [__m512; 2], cut: Cut) -> [__m512i; 3] {
+pub(crate) unsafe fn split([mut low, mut high]: [__m512; 2], cut: Cut) -> [__m512i; 3] {
     let mut parts = [_mm512_setzero_si512(); 3];
     for (i, part) in parts.iter_mut().enumerate().take(cut.parts()) {
         // SAFETY: both are 512 bits of plain numbers.

@@ -18,7 +18,7 @@ use super::pool::{self, Parts};
 use super::simd::{Kernel, Lanes};
 use super::Simd;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use amx::TileInputs;
+pub(crate) use amx::{split, Cut, TileInputs};
 use arithmetic::{Arithmetic, Float, Line, Widened};
 use dots::Dot;
 pub use inputs::FloatInputs;
