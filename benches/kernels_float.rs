@@ -273,7 +273,7 @@ fn gemm(
         || {
             pool::run(threads, |_| {
                 black_box(match simd {
-                    Simd::Amx => limits::compute(kind, TILES) as f32,
+                    Simd::Amx if name == "bf16" => limits::compute(kind, TILES) as f32,
                     _ => limit::arithmetic(simd, pairs),
                 });
             })
@@ -281,7 +281,7 @@ fn gemm(
     );
     let speed = 2.0 * (rows * width * tokens) as f64 / work / 1e9;
     let operations = match simd {
-        Simd::Amx => limits::compute(kind, TILES) as f64,
+        Simd::Amx if name == "bf16" => limits::compute(kind, TILES) as f64,
         _ => limit::operations(simd, pairs),
     };
     let peak = operations * threads as f64 / peak / 1e9;

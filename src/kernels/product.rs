@@ -277,8 +277,7 @@ impl<'a> Job<'a> {
             if let (Matrix::Float(data), Some(x)) =
                 (self.matrix, inputs.tiles([self.matrix], tokens))
             {
-                let matrix = data.view();
-                let panels = matrix.panels(first, n);
+                let panels = data.view().panels(first, n);
                 return x.multiply(panels, &mut scratch.float, |made| {
                     for token in 0..made.tokens {
                         for (i, at) in (0..n).step_by(PANEL).enumerate() {

@@ -1,8 +1,7 @@
 //! Many rows on the tiles of AMX (see [`super::super::float`]): sixteen keys with sixteen query rows at a time, whose
 //! scores lie with a row to a lane, so that the softmax needs no sums across lanes.
 //!
-//! Keys, values, queries and weights are cut into parts of bf16: one where the caller allows that, else three, which is as
-//! exact as f32.
+//! Keys, values, queries and weights are rounded to bf16.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -13,7 +12,7 @@ use super::tile::exp2;
 use super::Call;
 use crate::kernels::cache::{Element, KvCache, CHUNK};
 use crate::kernels::float::arithmetic::Line;
-use crate::kernels::float::{split, Cut};
+use crate::kernels::float::pairs_of;
 use crate::kernels::pool::{self, Parts};
 use crate::kernels::simd::amx::Configured;
 use crate::kernels::simd::avx512::Avx512;
@@ -35,7 +34,6 @@ const PACKED: usize = 32 << 20;
 /// How one call is laid out.
 #[derive(Clone, Copy)]
 struct Layout {
-    cut: Cut,
     dim: usize,
     /// Lines of a row of [`Layout::dim`] numbers.
     lines: usize,
@@ -44,36 +42,27 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(cut: Cut, dim: usize) -> Self {
+    fn new(dim: usize) -> Self {
         Self {
-            cut,
             dim,
             lines: dim.div_ceil(2 * LANES),
             wide: dim.next_multiple_of(2 * LANES),
         }
     }
 
-    /// Lines of the keys of a block: `[parts, 32, lines]`.
+    /// Lines of the keys of a block: `[32, lines]`.
     fn keys(&self) -> usize {
-        self.cut.parts() * BLOCK * self.lines
+        BLOCK * self.lines
     }
 
-    /// Lines of a block: behind the keys the values `[parts, wide]`, a line of 32 keys for each dimension.
+    /// Lines of a block: behind the keys the values `[wide]`, a line of 32 keys for each dimension.
     fn block(&self) -> usize {
-        self.keys() + self.cut.parts() * self.wide
+        self.keys() + self.wide
     }
 
-    /// Lines of two tiles of queries, `[parts, 2, lines · 16]`.
+    /// Lines of two tiles of queries, `[2, lines · 16]`.
     fn queries(&self) -> usize {
-        self.cut.parts() * 2 * self.lines * LANES
-    }
-}
-
-/// The parts of two numbers whose products are summed, the largest first.
-fn products(cut: Cut) -> &'static [(usize, usize)] {
-    match cut {
-        Cut::One => &[(0, 0)],
-        Cut::Three => &[(0, 0), (0, 2), (0, 1), (1, 1), (1, 0), (2, 0)],
+        2 * self.lines * LANES
     }
 }
 
@@ -86,7 +75,7 @@ struct Scratch {
     queries: Vec<Line>,
     /// `[2, keys, 16]`.
     scores: Vec<Line>,
-    /// `[blocks, parts, 2, 16]`.
+    /// `[blocks, 2, 16]`.
     weights: Vec<Line>,
     /// `[pairs, 2, wide, 16]`.
     out: Vec<Line>,
@@ -111,9 +100,8 @@ thread_local! {
 }
 
 /// Computes the whole of `call` into its result; `packed` is a buffer that is used again.
-pub(super) fn forward<E: Element>(call: &Call<E>, rounded: bool, packed: &mut Vec<Line>) {
-    let cut = if rounded { Cut::One } else { Cut::Three };
-    let layout = Layout::new(cut, call.attention.head_dim);
+pub(super) fn forward<E: Element>(call: &Call<E>, packed: &mut Vec<Line>) {
+    let layout = Layout::new(call.attention.head_dim);
     let (plan, len) = (&call.plan, call.cache.len());
     let first = plan.first / BLOCK;
     let blocks = len.div_ceil(BLOCK) - first;
@@ -164,7 +152,7 @@ unsafe fn pack<E: Element>(
     lines: &mut [Line],
 ) {
     type L = Avx512;
-    let (cut, dim) = (layout.cut, layout.dim);
+    let dim = layout.dim;
     let zero = L::splat(0.0);
     let head = cache.head::<E>(block * BLOCK / CHUNK, kv_head);
     let first = block * BLOCK % CHUNK;
@@ -188,11 +176,8 @@ unsafe fn pack<E: Element>(
             for key in 0..LANES {
                 let numbers =
                     [&turned[0][key], &turned[1][key]].map(|line| L::load(line.0.as_ptr()));
-                let parts = split(numbers, cut);
-                for (part, pairs) in parts.into_iter().enumerate().take(cut.parts()) {
-                    let row = part * BLOCK + half * LANES + key;
-                    store(&mut keys[row * layout.lines + at], pairs);
-                }
+                let row = half * LANES + key;
+                store(&mut keys[row * layout.lines + at], pairs_of(numbers));
             }
         }
     }
@@ -215,10 +200,7 @@ unsafe fn pack<E: Element>(
         }
         for d in 0..LANES {
             let numbers = [&turned[0][d], &turned[1][d]].map(|line| L::load(line.0.as_ptr()));
-            let parts = split(numbers, cut);
-            for (part, pairs) in parts.into_iter().enumerate().take(cut.parts()) {
-                store(&mut values[part * layout.wide + at * LANES + d], pairs);
-            }
+            store(&mut values[at * LANES + d], pairs_of(numbers));
         }
     }
 }
@@ -233,7 +215,6 @@ unsafe fn block_of_rows<E: Element>(
     packed: &[Line],
     scratch: &mut Scratch,
 ) {
-    let (cut, parts) = (layout.cut, layout.cut.parts());
     let first_row = block * PAIRS * PAIR;
     let rows = (call.plan.rows - first_row).min(PAIRS * PAIR);
     let pairs = rows.div_ceil(PAIR);
@@ -254,22 +235,15 @@ unsafe fn block_of_rows<E: Element>(
         pack_queries(call, layout, kv_head, first, count, tile % 2, to);
     }
     let line = size_of::<Line>();
-    let mut of_scores = Vec::with_capacity(layout.lines * products(cut).len());
-    for at in 0..layout.lines {
-        of_scores.extend(products(cut).iter().map(|&(key, query)| -> Offsets {
-            let a = key * BLOCK * layout.lines + at;
-            let b = (query * 2 * layout.lines + at) * LANES;
-            [a * line, b * line]
-        }));
-    }
-    let mut of_values = Vec::with_capacity(BLOCKS * products(cut).len());
-    for at in 0..BLOCKS {
-        of_values.extend(products(cut).iter().map(|&(value, weight)| -> Offsets {
-            let a = at * layout.block() + layout.keys() + value * layout.wide;
-            let b = (at * parts + weight) * 2 * LANES;
-            [a * line, b * line]
-        }));
-    }
+    let of_scores: Vec<Offsets> = (0..layout.lines)
+        .map(|at| [at * line, at * LANES * line])
+        .collect();
+    let of_values: Vec<Offsets> = (0..BLOCKS)
+        .map(|at| {
+            let a = at * layout.block() + layout.keys();
+            [a * line, at * 2 * LANES * line]
+        })
+        .collect();
     let seen = state[..2 * pairs]
         .iter()
         .filter(|rows| rows.seen[0] < rows.seen[1]);
@@ -316,7 +290,6 @@ unsafe fn block_of_rows<E: Element>(
             let out = &mut out[pair * 2 * layout.wide..][..2 * layout.wide];
             for (tile, rows) in state.iter_mut().enumerate() {
                 let shrink = softmax(
-                    cut,
                     &mut scores[tile * step..][..count * BLOCK],
                     keys,
                     rows,
@@ -332,7 +305,7 @@ unsafe fn block_of_rows<E: Element>(
             }
             for d in (0..layout.wide).step_by(2 * LANES) {
                 accumulate(
-                    &of_values[..count * products(cut).len()],
+                    &of_values[..count],
                     Side {
                         start: base.as_ptr().add(d),
                         row: 1,
@@ -363,7 +336,7 @@ impl Scratch {
         for (lines, len) in [
             (&mut self.queries, pairs * layout.queries()),
             (&mut self.scores, 2 * BLOCKS * BLOCK),
-            (&mut self.weights, BLOCKS * layout.cut.parts() * 2 * LANES),
+            (&mut self.weights, BLOCKS * 2 * LANES),
             (&mut self.out, pairs * 2 * layout.wide),
         ] {
             if lines.len() < len {
@@ -424,11 +397,11 @@ unsafe fn pack_queries<E: Element>(
     tile: usize,
     to: &mut [Line],
 ) {
-    let (cut, dim) = (layout.cut, layout.dim);
+    let dim = layout.dim;
     // Scores in base 2.
     let factor = _mm512_set1_ps(call.attention.scale * std::f32::consts::LOG2_E);
     for at in 0..layout.lines {
-        let mut rows = [[Line::ZERO; LANES]; 3];
+        let mut rows = [Line::ZERO; LANES];
         for i in 0..count {
             let (token, head) = call.place(kv_head, first + i);
             let q = &call.q[token * call.stride + head * dim..][..dim];
@@ -440,15 +413,10 @@ unsafe fn pack_queries<E: Element>(
                 let x = _mm512_loadu_ps(numbers.as_ptr().add(half));
                 _mm512_mul_ps(x, factor)
             });
-            for (rows, pairs) in rows.iter_mut().zip(split(halves, cut)) {
-                store(&mut rows[i], pairs);
-            }
+            store(&mut rows[i], pairs_of(halves));
         }
-        for (part, rows) in rows.iter().enumerate().take(cut.parts()) {
-            let start = ((part * 2 + tile) * layout.lines + at) * LANES;
-            if let Some(to) = to[start..].first_chunk_mut() {
-                turn(rows, to);
-            }
+        if let Some(to) = to[(tile * layout.lines + at) * LANES..].first_chunk_mut() {
+            turn(&rows, to);
         }
     }
 }
@@ -457,7 +425,6 @@ unsafe fn pack_queries<E: Element>(
 /// so far shrink by, if they do.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma,f16c")]
 unsafe fn softmax(
-    cut: Cut,
     scores: &mut [Line],
     keys: [usize; 2],
     rows: &mut Rows,
@@ -497,11 +464,9 @@ unsafe fn softmax(
         let p = [&lines[0], &lines[1]]
             .map(|line| exp2::<L>(_mm512_sub_ps(_mm512_load_ps(line.0.as_ptr()), max)));
         sums = [_mm512_add_ps(sums[0], p[0]), _mm512_add_ps(sums[1], p[1])];
-        let parts = split(p, cut);
-        for (part, pairs) in parts.into_iter().enumerate().take(cut.parts()) {
-            let at = ((i / LANES * cut.parts() + part) * 2 + tile) * LANES + i % LANES;
-            store(&mut weights[at], _mm512_permutexvar_epi16(order, pairs));
-        }
+        let at = (i / LANES * 2 + tile) * LANES + i % LANES;
+        let pairs = _mm512_permutexvar_epi16(order, pairs_of(p));
+        store(&mut weights[at], pairs);
     }
     rows.max = max;
     rows.sum = _mm512_add_ps(sums[0], sums[1]);

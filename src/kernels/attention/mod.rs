@@ -166,8 +166,8 @@ impl Attention {
         };
         let _ = &tiles;
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Amx && !E::SCALED && plan.rows >= amx::LEAST_ROWS {
-            return amx::forward(&call, self.rounded, tiles);
+        if simd == Simd::Amx && self.rounded && !E::SCALED && plan.rows >= amx::LEAST_ROWS {
+            return amx::forward(&call, tiles);
         }
         let tasks = self.kv_heads * plan.blocks * plan.parts;
         pool::run(tasks, |task| {

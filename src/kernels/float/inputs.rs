@@ -5,7 +5,7 @@ use super::Unit;
 use crate::kernels::Simd;
 
 #[cfg(target_arch = "x86_64")]
-use super::amx::{Cut, TileInputs};
+use super::amx::TileInputs;
 
 /// How activations are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) enum Form {
     Vectors(Unit),
     /// For tiles.
     #[cfg(target_arch = "x86_64")]
-    Tiles(Cut),
+    Tiles,
 }
 
 /// The activations of a call, packed once for all matrices that share them; buffers are used again.
@@ -23,7 +23,7 @@ pub struct FloatInputs {
     floats: FloatTiles,
     pairs: FloatTiles,
     #[cfg(target_arch = "x86_64")]
-    tiles: [TileInputs; 2],
+    tiles: TileInputs,
 }
 
 /// One of the forms.
@@ -40,7 +40,7 @@ impl FloatInputs {
             Form::Vectors(Unit::F32) => self.floats.pack(simd, Unit::F32, x, width),
             Form::Vectors(Unit::Pairs) => self.pairs.pack(simd, Unit::Pairs, x, width),
             #[cfg(target_arch = "x86_64")]
-            Form::Tiles(cut) => self.tiles[cut as usize].pack(simd, cut, x, width),
+            Form::Tiles => self.tiles.pack(simd, x, width),
         }
     }
 
@@ -50,7 +50,7 @@ impl FloatInputs {
             Form::Vectors(Unit::F32) => Packed::Vectors(&self.floats),
             Form::Vectors(Unit::Pairs) => Packed::Vectors(&self.pairs),
             #[cfg(target_arch = "x86_64")]
-            Form::Tiles(cut) => Packed::Tiles(&self.tiles[cut as usize]),
+            Form::Tiles => Packed::Tiles(&self.tiles),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::pool::{self, Parts};
 use super::simd::{Kernel, Lanes};
 use super::Simd;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use amx::{split, Cut, TileInputs};
+pub(crate) use amx::{pairs_of, TileInputs};
 use arithmetic::{Arithmetic, Float, Line, Widened};
 use dots::Dot;
 pub use inputs::FloatInputs;
@@ -102,14 +102,11 @@ impl<'a> FloatMatrix<'a> {
     /// How the activations of so many tokens are to be packed for this matrix.
     pub(crate) fn form(&self, tokens: usize) -> Form {
         #[cfg(target_arch = "x86_64")]
-        if self.simd == Simd::Amx {
-            let cut = match self.floats {
-                Floats::BF16(_) => amx::Cut::One,
-                Floats::F32(_) | Floats::F16(_) => amx::Cut::Three,
-            };
-            if tokens >= cut.least() {
-                return Form::Tiles(cut);
-            }
+        if self.simd == Simd::Amx
+            && matches!(self.floats, Floats::BF16(_))
+            && tokens >= amx::LEAST_TOKENS
+        {
+            return Form::Tiles;
         }
         let _ = tokens;
         Form::Vectors(match self.floats {
@@ -123,7 +120,7 @@ impl<'a> FloatMatrix<'a> {
         match form {
             Form::Vectors(_) => PANEL,
             #[cfg(target_arch = "x86_64")]
-            Form::Tiles(_) => {
+            Form::Tiles => {
                 // As many panels as read the activations together, but tasks enough for all threads.
                 let panels = self.rows.div_ceil(PANEL) / (2 * pool::threads());
                 PANEL * panels.clamp(1, amx::GROUPS)
@@ -212,18 +209,14 @@ impl<'a> FloatMatrix<'a> {
         }
     }
 
-    /// The rows `first..first + n` in panels.
+    /// The rows `first..first + n` in panels; none of another type than bf16.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn panels(&self, first: usize, n: usize) -> impl Iterator<Item = Floats<'a>> + '_ {
-        (first..first + n).step_by(PANEL).map(move |start| {
-            let end = (start + PANEL).min(first + n);
-            let range = start * self.width..end * self.width;
-            match self.floats {
-                Floats::F32(w) => Floats::F32(&w[range]),
-                Floats::F16(w) => Floats::F16(&w[range]),
-                Floats::BF16(w) => Floats::BF16(&w[range]),
-            }
-        })
+    pub(crate) fn panels(&self, first: usize, n: usize) -> impl Iterator<Item = &'a [bf16]> {
+        let rows = match self.floats {
+            Floats::BF16(w) => &w[first * self.width..(first + n) * self.width],
+            _ => &[],
+        };
+        rows.chunks(PANEL * self.width)
     }
 
     /// `x · Wᵀ` for `x` of `[tokens, width]`: `[tokens, rows]`.

@@ -2,8 +2,9 @@
 //! before.
 
 use std::arch::asm;
+use std::arch::x86_64::__cpuid;
 #[cfg(target_os = "linux")]
-use std::arch::x86_64::{__cpuid, __cpuid_count};
+use std::arch::x86_64::__cpuid_count;
 
 /// Whether this CPU has tiles of bf16 and the system lets this process use them, from now on, in all of its threads.
 #[cfg(target_os = "linux")]
@@ -21,6 +22,15 @@ pub(super) fn is_there() -> bool {
     }
     // SAFETY: it changes nothing but what the process may use.
     unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) == 0 }
+}
+
+/// Whether the CPU is Intel's.
+pub(super) fn is_intel() -> bool {
+    let vendor = __cpuid(0);
+    [vendor.ebx, vendor.edx, vendor.ecx]
+        .map(u32::to_le_bytes)
+        .as_flattened()
+        == b"GenuineIntel"
 }
 
 /// Other systems are not asked.
