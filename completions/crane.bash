@@ -185,7 +185,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -328,7 +328,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -453,7 +453,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -502,7 +502,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -551,7 +551,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -880,7 +880,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -929,7 +929,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1002,7 +1002,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1051,7 +1051,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1275,7 +1275,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1366,7 +1366,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1415,7 +1415,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1661,7 +1661,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1714,7 +1714,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -1991,7 +1991,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -2040,7 +2040,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -2159,7 +2159,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -2208,7 +2208,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)
@@ -2257,7 +2257,7 @@ _crane() {
                     return 0
                     ;;
                 --simd)
-                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "portable avx2 avx512 avx512bf16 amx" -- "${cur}"))
                     return 0
                     ;;
                 --cache-dir)

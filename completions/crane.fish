@@ -34,7 +34,8 @@ complete -c crane -n "__fish_crane_needs_command" -l cache-type -d 'How keys and
 complete -c crane -n "__fish_crane_needs_command" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_needs_command" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_needs_command" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -81,7 +82,8 @@ complete -c crane -n "__fish_crane_using_subcommand pull" -l cache-type -d 'How 
 complete -c crane -n "__fish_crane_using_subcommand pull" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand pull" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand pull" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -104,7 +106,8 @@ complete -c crane -n "__fish_crane_using_subcommand list" -l cache-type -d 'How 
 complete -c crane -n "__fish_crane_using_subcommand list" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand list" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand list" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -125,7 +128,8 @@ complete -c crane -n "__fish_crane_using_subcommand ls" -l cache-type -d 'How ke
 complete -c crane -n "__fish_crane_using_subcommand ls" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand ls" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand ls" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -146,7 +150,8 @@ complete -c crane -n "__fish_crane_using_subcommand show" -l cache-type -d 'How 
 complete -c crane -n "__fish_crane_using_subcommand show" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand show" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand show" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -168,7 +173,8 @@ complete -c crane -n "__fish_crane_using_subcommand rm" -l cache-type -d 'How ke
 complete -c crane -n "__fish_crane_using_subcommand rm" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand rm" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand rm" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -194,7 +200,8 @@ complete -c crane -n "__fish_crane_using_subcommand verify" -l cache-type -d 'Ho
 complete -c crane -n "__fish_crane_using_subcommand verify" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand verify" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand verify" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -244,7 +251,8 @@ complete -c crane -n "__fish_crane_using_subcommand run" -l cache-type -d 'How k
 complete -c crane -n "__fish_crane_using_subcommand run" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand run" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand run" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -285,7 +293,8 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-type -d 'How 
 complete -c crane -n "__fish_crane_using_subcommand chat" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand chat" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -346,7 +355,8 @@ complete -c crane -n "__fish_crane_using_subcommand tts" -l cache-type -d 'How k
 complete -c crane -n "__fish_crane_using_subcommand tts" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand tts" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand tts" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -402,7 +412,8 @@ complete -c crane -n "__fish_crane_using_subcommand vision" -l cache-type -d 'Ho
 complete -c crane -n "__fish_crane_using_subcommand vision" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand vision" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand vision" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -425,7 +436,8 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -450,7 +462,8 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -470,7 +483,8 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -490,7 +504,8 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -510,7 +525,8 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -541,7 +557,8 @@ complete -c crane -n "__fish_crane_using_subcommand score" -l cache-type -d 'How
 complete -c crane -n "__fish_crane_using_subcommand score" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand score" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand score" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -602,7 +619,8 @@ complete -c crane -n "__fish_crane_using_subcommand bench" -l cache-type -d 'How
 complete -c crane -n "__fish_crane_using_subcommand bench" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand bench" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand bench" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -623,7 +641,8 @@ complete -c crane -n "__fish_crane_using_subcommand devices" -l cache-type -d 'H
 complete -c crane -n "__fish_crane_using_subcommand devices" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand devices" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand devices" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -643,7 +662,8 @@ complete -c crane -n "__fish_crane_using_subcommand completions" -l cache-type -
 complete -c crane -n "__fish_crane_using_subcommand completions" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand completions" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand completions" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
@@ -663,7 +683,8 @@ complete -c crane -n "__fish_crane_using_subcommand man" -l cache-type -d 'How k
 complete -c crane -n "__fish_crane_using_subcommand man" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
 avx2\t''
 avx512\t''
-avx512bf16\t''"
+avx512bf16\t''
+amx\t''"
 complete -c crane -n "__fish_crane_using_subcommand man" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
 complete -c crane -n "__fish_crane_using_subcommand man" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''

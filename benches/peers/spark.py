@@ -16,9 +16,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from engines import HERE, note
-from machine import DISTURBED, Machine
+from machine import Machine, Times, turn
 
 # Name in the table, test or part of crane's, test of PyTorch's.
 ROWS = [
@@ -28,7 +29,6 @@ ROWS = [
     ("mel, 6 s", "mel", "mel"),
     ("global tokens, 6 s", "global", "global tokens"),
 ]
-Times = dict[str, list[float]]
 Engine = Callable[[argparse.Namespace, str, Times], None]
 
 
@@ -50,22 +50,6 @@ def torch(args: argparse.Namespace, dtype: str, out: Times) -> None:
         row = json.loads(line)
         if "seconds" in row and row.get("weights", "folded") == "folded":
             out.setdefault(row["test"], []).append(1e3 * row["seconds"])
-
-
-def turn(machine: Machine, args: argparse.Namespace, engine: Engine, dtype: str, out: Times) -> None:
-    """Lets one engine measure, again if it was disturbed; the least disturbed attempt counts."""
-    best: tuple[float, Times] | None = None
-    for _ in range(args.retries + 1):
-        machine.rest(args.patience)
-        part: Times = {}
-        share = machine.share(lambda: engine(args, dtype, part))
-        if best is None or share < best[0]:
-            best = share, part
-        if share <= DISTURBED:
-            break
-        note(f"  {engine.__name__} disturbed: other processes took {100 * share:.0f} % of a core")
-    for name, times in best[1].items():
-        out.setdefault(name, []).extend(times)
 
 
 def line(name: str, dtype: str, ours: list[float], theirs: list[float]) -> str:
@@ -94,7 +78,7 @@ def main() -> None:
         for number in range(args.rounds):
             note(f"{dtype}, round {number + 1} of {args.rounds}")
             for engine, out in turns if number % 2 == 0 else reversed(turns):
-                turn(machine, args, engine, dtype, out)
+                turn(machine, args, engine.__name__, partial(engine, args, dtype), out)
         for name, own, other in ROWS:
             print(line(name, dtype, ours.get(own, []), theirs.get(other, [])), flush=True)
         speech = statistics.median(ours["speech"]) / 1e3
