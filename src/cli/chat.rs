@@ -10,6 +10,7 @@ use crate::image::ImageSource;
 use super::conversation::Conversation;
 use super::exit::{self, CliError};
 use super::global::QuantArgs;
+use super::input;
 use super::interrupt;
 use super::lines::{Line, Lines};
 use super::report;
@@ -185,12 +186,14 @@ impl Chat<'_> {
 
     /// Looks at an image at once, so that what is wrong with it is said before a question is typed.
     fn show(&mut self, path: &str) -> anyhow::Result<String> {
-        let source = match path {
+        let path = match path {
             "" | "-" => {
                 return Err(CliError::Usage("/image needs the path of a picture".into()).into())
             }
-            path => ImageSource::parse(path)?,
+            path => path,
         };
+        let path = &input::at_home(path);
+        let source = ImageSource::parse(path)?;
         let look = self.session.look(&source);
         // Ctrl-C while it was looked at is not for the reply.
         interrupt::take();

@@ -179,6 +179,7 @@ fn vision_code(error: &VisionError) -> u8 {
         VisionError::Text(error) => text_code(error),
         VisionError::NoProjector { .. } => MISSING,
         VisionError::Width { .. } => CORRUPT,
+        VisionError::Context { .. } => TOO_LARGE,
         VisionError::TextOnly(_) | VisionError::Places { .. } => FAILED,
     }
 }

@@ -15,6 +15,14 @@ use crate::text::Message;
 /// No context holds more text than this, and a stream without end must not fill the memory.
 pub(super) const MAX_BYTES: u64 = 256 << 20;
 
+/// A path as a shell would have it, where none has seen it: `~/…` begins in the home folder.
+pub fn at_home(path: &str) -> String {
+    match (path.strip_prefix("~/"), directories::BaseDirs::new()) {
+        (Some(rest), Some(dirs)) => dirs.home_dir().join(rest).display().to_string(),
+        _ => path.to_string(),
+    }
+}
+
 /// The positional prompt, `-p` and `-f` as typed.
 #[derive(Debug, Default, Clone, clap::Args)]
 pub struct InputArgs {

@@ -227,9 +227,10 @@ impl Session {
             self.open_viewer(None, Limits::default())?;
         }
         let viewer = self.viewer.as_mut();
+        let context = self.engine.context();
         let go_on = || !interrupt::pressed();
         match viewer
-            .map(|viewer| viewer.look(source, &go_on))
+            .map(|viewer| viewer.look(source, context, &go_on))
             .transpose()?
         {
             Some(Some(look)) => Ok(look),

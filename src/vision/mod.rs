@@ -39,6 +39,12 @@ pub enum VisionError {
         found: usize,
         wanted: usize,
     },
+    #[error("{label} alone is {tokens} tokens for the model, and the context holds {context}; set a smaller --max-pixels, or a larger --ctx-size as far as the model goes")]
+    Context {
+        label: String,
+        tokens: usize,
+        context: usize,
+    },
     #[error("the prompt has {places} places for images where {images} images are given; a prompt cannot contain the model's own image marker, and a chat template may not know images")]
     Places { places: usize, images: usize },
 }

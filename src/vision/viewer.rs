@@ -126,10 +126,11 @@ impl Viewer {
     /// Looks at a picture, or remembers it. None once `go_on` says no.
     ///
     /// # Errors
-    /// A picture that cannot be read, arithmetic that fails.
+    /// A picture that cannot be read, or has more tokens than a `context` holds; arithmetic that fails.
     pub fn look(
         &mut self,
         source: &ImageSource,
+        context: usize,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Arc<Look>>, VisionError> {
         if let Some((_, look)) = self.seen.iter().find(|(known, _)| known == source) {
@@ -143,6 +144,15 @@ impl Viewer {
             self.processor.prepare(picture, source.label())?
         };
         let read = started.elapsed();
+        let tokens = self.encoder.rows(prepared.grid[1], prepared.grid[2]);
+        if tokens >= context {
+            // Encoding so many takes long: it is refused before.
+            return Err(VisionError::Context {
+                label: source.label().to_string(),
+                tokens,
+                context,
+            });
+        }
         let patches = Patches {
             rows: &prepared.rows,
             height: prepared.grid[1],

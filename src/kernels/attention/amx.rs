@@ -173,11 +173,10 @@ unsafe fn pack<E: Element>(
                 }
                 turn(&rows, turned);
             }
-            for key in 0..LANES {
-                let numbers =
-                    [&turned[0][key], &turned[1][key]].map(|line| L::load(line.0.as_ptr()));
+            let [low, high] = &turned;
+            for (key, numbers) in low.iter().zip(high).enumerate() {
                 let row = half * LANES + key;
-                store(&mut keys[row * layout.lines + at], pairs_of(numbers));
+                store(&mut keys[row * layout.lines + at], both(numbers));
             }
         }
     }
@@ -198,9 +197,9 @@ unsafe fn pack<E: Element>(
             }
             turn(&rows, turned);
         }
-        for d in 0..LANES {
-            let numbers = [&turned[0][d], &turned[1][d]].map(|line| L::load(line.0.as_ptr()));
-            store(&mut values[at * LANES + d], pairs_of(numbers));
+        let [low, high] = &turned;
+        for (line, numbers) in values[at * LANES..].iter_mut().zip(low.iter().zip(high)) {
+            store(line, both(numbers));
         }
     }
 }
@@ -274,12 +273,11 @@ unsafe fn block_of_rows<E: Element>(
                     &of_scores,
                     Side {
                         start: base[at * layout.block()..].as_ptr(),
-                        row: layout.lines,
                         other: layout.lines * LANES,
                     },
+                    layout.lines,
                     Side {
                         start: queries,
-                        row: 1,
                         other: layout.lines * LANES,
                     },
                     scores.as_mut_ptr().add(at * BLOCK),
@@ -308,12 +306,11 @@ unsafe fn block_of_rows<E: Element>(
                     &of_values[..count],
                     Side {
                         start: base.as_ptr().add(d),
-                        row: 1,
                         other: LANES,
                     },
+                    1,
                     Side {
                         start: weights.as_ptr(),
-                        row: 1,
                         other: LANES,
                     },
                     out.as_mut_ptr().add(d),
@@ -402,7 +399,7 @@ unsafe fn pack_queries<E: Element>(
     let factor = _mm512_set1_ps(call.attention.scale * std::f32::consts::LOG2_E);
     for at in 0..layout.lines {
         let mut rows = [Line::ZERO; LANES];
-        for i in 0..count {
+        for (i, row) in rows.iter_mut().enumerate().take(count) {
             let (token, head) = call.place(kv_head, first + i);
             let q = &call.q[token * call.stride + head * dim..][..dim];
             let mut numbers = [0f32; 2 * LANES];
@@ -413,7 +410,7 @@ unsafe fn pack_queries<E: Element>(
                 let x = _mm512_loadu_ps(numbers.as_ptr().add(half));
                 _mm512_mul_ps(x, factor)
             });
-            store(&mut rows[i], pairs_of(halves));
+            store(row, pairs_of(halves));
         }
         if let Some(to) = to[(tile * layout.lines + at) * LANES..].first_chunk_mut() {
             turn(&rows, to);
@@ -510,30 +507,36 @@ unsafe fn turn(from: &[Line; LANES], to: &mut [Line; LANES]) {
     Avx512::transpose(from.as_ptr().cast(), LANES, to.as_mut_ptr().cast(), LANES);
 }
 
+/// Two lines as pairs of bf16.
+#[inline(always)]
+unsafe fn both((low, high): (&Line, &Line)) -> __m512i {
+    pairs_of([low, high].map(|line| _mm512_load_ps(line.0.as_ptr())))
+}
+
 #[inline(always)]
 unsafe fn store(line: &mut Line, pairs: __m512i) {
     _mm512_store_si512(line.0.as_mut_ptr().cast(), pairs);
 }
 
-/// An operand: two tiles whose rows lie `row` lines apart, the second `other` lines behind the first.
+/// An operand: two tiles, the second `other` lines behind the first.
 struct Side {
     start: *const Line,
-    row: usize,
     other: usize,
 }
 
-/// `c (+)= Σ a·b` over operands at `offsets`: 32 rows of `a` with 32 of `b`, the sums `[32, 16]` of the second sixteen of
-/// `b` lying `c_other` lines behind those of the first.
+/// `c (+)= Σ a·b` over operands at `offsets`: 32 rows of `a`, `row` lines apart, with 32 of `b`, the sums `[32, 16]` of the
+/// second sixteen of `b` lying `c_other` lines behind those of the first.
 #[inline(always)]
 unsafe fn accumulate(
     offsets: &[Offsets],
     a: Side,
+    row: usize,
     b: Side,
     c: *mut Line,
     c_other: usize,
     onto: bool,
 ) {
-    assert!(!offsets.is_empty() && b.row == 1);
+    assert!(!offsets.is_empty());
     let line = size_of::<Line>();
     asm!(
         "test {onto:e}, {onto:e}",
@@ -573,7 +576,7 @@ unsafe fn accumulate(
         at = inout(reg) offsets.as_ptr() => _,
         end = in(reg) offsets.as_ptr().add(offsets.len()),
         a = in(reg) a.start,
-        row = in(reg) a.row * line,
+        row = in(reg) row * line,
         lower = in(reg) a.other * line,
         b = in(reg) b.start,
         other = in(reg) b.other * line,

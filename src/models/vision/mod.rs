@@ -51,6 +51,9 @@ pub trait ImageEncoder: Send {
     /// How images stand in a prompt.
     fn marker(&self) -> Marker;
 
+    /// Rows that [`ImageEncoder::encode`] gives for so many patches from top to bottom and from left to right.
+    fn rows(&self, height: usize, width: usize) -> usize;
+
     /// Numbers of a row that [`ImageEncoder::encode`] gives.
     fn width(&self) -> usize;
 

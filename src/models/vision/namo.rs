@@ -149,6 +149,14 @@ impl ImageEncoder for Namo {
         Marker::Text(PLACEHOLDER)
     }
 
+    fn rows(&self, height: usize, width: usize) -> usize {
+        let side = match self.config.connector {
+            ConnectorKind::PixelShuffle(side) => side,
+            _ => 1,
+        };
+        height.div_ceil(side) * width.div_ceil(side)
+    }
+
     fn width(&self) -> usize {
         self.config.out_hidden_size
     }

@@ -190,6 +190,10 @@ impl ImageEncoder for QwenVision {
         self.config.marker
     }
 
+    fn rows(&self, height: usize, width: usize) -> usize {
+        (height / self.config.merge) * (width / self.config.merge)
+    }
+
     fn width(&self) -> usize {
         self.config.out_hidden_size
     }

@@ -101,6 +101,7 @@ fn wrong_calls_are_refused() {
             5,
             "--max-pixels",
         ),
+        (vec!["vision", folder, &square, "-c", "8"], 5, "alone is"),
         (
             vec!["vision", folder, &square, "-p", "<|image_pad|>"],
             1,
