@@ -61,25 +61,21 @@ def main() -> None:
     parser.add_argument("--retries", type=int, default=1, help="repetitions of a disturbed turn")
     args = parser.parse_args()
     machine = Machine([])
-    cells = [(model, dtype) for model in args.models for dtype in args.dtypes]
-    found: dict[tuple[str, str, str], Times] = {}
-    for i in range(args.rounds):
-        engines: list[Engine] = [crane, torch]
-        for model, dtype in cells:
-            for engine in engines if i % 2 == 0 else reversed(engines):
-                note(f"round {i + 1}: {engine.__name__} {model} {dtype}")
-                out = found.setdefault((model, dtype, engine.__name__), {})
-                turn(machine, args, engine.__name__, partial(engine, args, model, dtype), out)
     print("| model | type | test | crane ms | PyTorch ms | ratio | of limit |")
-    print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
-    for model, dtype in cells:
-        ours, theirs = (found[model, dtype, engine] for engine in ("crane", "torch"))
-        for test in TESTS:
-            if test not in ours or test not in theirs:
-                continue
+    print("| --- | --- | --- | ---: | ---: | ---: | ---: |", flush=True)
+    for model, dtype in [(model, dtype) for model in args.models for dtype in args.dtypes]:
+        found: dict[str, Times] = {"crane": {}, "torch": {}}
+        for i in range(args.rounds):
+            engines: list[Engine] = [crane, torch]
+            for engine in engines if i % 2 == 0 else reversed(engines):
+                note(f"{model} {dtype}, round {i + 1}: {engine.__name__}")
+                act = partial(engine, args, model, dtype)
+                turn(machine, args, engine.__name__, act, found[engine.__name__])
+        ours, theirs = found["crane"], found["torch"]
+        for test in (test for test in TESTS if test in ours and test in theirs):
             a, b = statistics.median(ours[test]), statistics.median(theirs[test])
             share = f"{100 * statistics.median(ours['share']):.0f} %" if test == "encode" else ""
-            print(f"| {model} | {dtype} | {test} | {a:.1f} | {b:.1f} | {b / a:.2f} | {share} |")
+            print(f"| {model} | {dtype} | {test} | {a:.1f} | {b:.1f} | {b / a:.2f} | {share} |", flush=True)
 
 
 if __name__ == "__main__":
