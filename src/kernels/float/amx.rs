@@ -2,7 +2,7 @@
 //! those of 16 tokens, rounded to bf16, and adds the 256 results to sums of f32.
 //!
 //! f32 could be cut into three parts of bf16 whose six larger products are as exact (Henry, Tang & Heinecke, 2019,
-//! arXiv:1904.06376). Measured on an Emerald Rapids that takes as long as f32's own fma: tiles under load lower the clock.
+//! arXiv:1904.06376). Measured on a shared Emerald Rapids that takes as long as f32's own fma.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
