@@ -1,27 +1,30 @@
-//! Many rows on the tiles of AMX (see [`super::super::float`]): sixteen keys with sixteen query rows at a time, whose
+//! Many rows on the tiles of AMX: sixteen keys with sixteen query rows at a time, whose
 //! scores lie with a row to a lane, so that the softmax needs no sums across lanes.
 //!
 //! Keys, values, queries and weights are rounded to bf16.
 
-use std::arch::asm;
+mod pack;
+mod tiles;
+
 use std::arch::x86_64::*;
 use std::cell::RefCell;
+
+use self::pack::{pack, pack_queries, store, turn, Layout, BLOCK};
+use self::tiles::{accumulate, Offsets, Side};
 
 use super::merge::put;
 use super::tile::exp2;
 use super::Call;
-use crate::kernels::cache::{Element, KvCache, CHUNK};
+use crate::kernels::cache::{Element, CHUNK};
 use crate::kernels::float::arithmetic::Line;
 use crate::kernels::float::pairs_of;
 use crate::kernels::pool::{self, Parts};
 use crate::kernels::simd::amx::Configured;
 use crate::kernels::simd::avx512::Avx512;
-use crate::kernels::simd::{Lanes, LANES};
+use crate::kernels::simd::LANES;
 
 /// The fewest query rows of a key head that are worth packing its keys.
 pub(super) const LEAST_ROWS: usize = 32;
-/// Keys of a packed block: sixteen pairs of values.
-const BLOCK: usize = 2 * LANES;
 /// Blocks whose scores are computed before their softmax.
 const BLOCKS: usize = 4;
 /// Query rows of two tiles.
@@ -30,44 +33,6 @@ const PAIR: usize = 2 * LANES;
 const PAIRS: usize = 4;
 /// Bytes of keys and values that are packed at a time, at most, if one head has no more.
 const PACKED: usize = 32 << 20;
-
-/// How one call is laid out.
-#[derive(Clone, Copy)]
-struct Layout {
-    dim: usize,
-    /// Lines of a row of [`Layout::dim`] numbers.
-    lines: usize,
-    /// `dim` in whole panels of 32.
-    wide: usize,
-}
-
-impl Layout {
-    fn new(dim: usize) -> Self {
-        Self {
-            dim,
-            lines: dim.div_ceil(2 * LANES),
-            wide: dim.next_multiple_of(2 * LANES),
-        }
-    }
-
-    /// Lines of the keys of a block: `[32, lines]`.
-    fn keys(&self) -> usize {
-        BLOCK * self.lines
-    }
-
-    /// Lines of a block: behind the keys the values `[wide]`, a line of 32 keys for each dimension.
-    fn block(&self) -> usize {
-        self.keys() + self.wide
-    }
-
-    /// Lines of two tiles of queries, `[2, lines · 16]`.
-    fn queries(&self) -> usize {
-        2 * self.lines * LANES
-    }
-}
-
-/// Where an operand of each side begins, in bytes.
-type Offsets = [usize; 2];
 
 /// The memory of a running task.
 #[derive(Default)]
@@ -139,68 +104,6 @@ pub(super) fn forward<E: Element>(call: &Call<E>, packed: &mut Vec<Line>) {
                 unsafe { block_of_rows(call, layout, start + own, block, packed, scratch) }
             });
         });
-    }
-}
-
-/// Keys and values of one block of a head.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma,f16c")]
-unsafe fn pack<E: Element>(
-    layout: Layout,
-    cache: &KvCache,
-    kv_head: usize,
-    block: usize,
-    lines: &mut [Line],
-) {
-    type L = Avx512;
-    let dim = layout.dim;
-    let zero = L::splat(0.0);
-    let head = cache.head::<E>(block * BLOCK / CHUNK, kv_head);
-    let first = block * BLOCK % CHUNK;
-    let (keys, values) = lines.split_at_mut(layout.keys());
-    let mut rows = [Line::ZERO; LANES];
-    let mut turned = [[Line::ZERO; LANES]; 2];
-    for half in 0..2 {
-        let of_keys = head.keys.add((first / LANES + half) * dim * LANES);
-        for at in 0..layout.lines {
-            for (i, turned) in turned.iter_mut().enumerate() {
-                for (j, row) in rows.iter_mut().enumerate() {
-                    let d = (2 * at + i) * LANES + j;
-                    let x = match d < dim {
-                        true => E::load::<L>(of_keys.add(d * LANES), zero),
-                        false => zero,
-                    };
-                    L::store(row.0.as_mut_ptr(), x);
-                }
-                turn(&rows, turned);
-            }
-            let [low, high] = &turned;
-            for (key, numbers) in low.iter().zip(high).enumerate() {
-                let row = half * LANES + key;
-                store(&mut keys[row * layout.lines + at], both(numbers));
-            }
-        }
-    }
-    // What is behind the last key may be anything, and times 0 it has to be 0.
-    let there = cache.len().saturating_sub(block * BLOCK);
-    for at in 0..layout.wide / LANES {
-        for (half, turned) in turned.iter_mut().enumerate() {
-            for (j, row) in rows.iter_mut().enumerate() {
-                let key = half * LANES + j;
-                let x = match key < there && at * LANES < dim {
-                    true => {
-                        let at = at * CHUNK + first + key;
-                        E::load::<L>(head.values.add(at * LANES), zero)
-                    }
-                    false => zero,
-                };
-                L::store(row.0.as_mut_ptr(), x);
-            }
-            turn(&rows, turned);
-        }
-        let [low, high] = &turned;
-        for (line, numbers) in values[at * LANES..].iter_mut().zip(low.iter().zip(high)) {
-            store(line, both(numbers));
-        }
     }
 }
 
@@ -383,41 +286,6 @@ impl<E: Element> Call<'_, E> {
     }
 }
 
-/// Rows of queries times their factor, as tile `tile` of two.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma,f16c")]
-unsafe fn pack_queries<E: Element>(
-    call: &Call<E>,
-    layout: Layout,
-    kv_head: usize,
-    first: usize,
-    count: usize,
-    tile: usize,
-    to: &mut [Line],
-) {
-    let dim = layout.dim;
-    // Scores in base 2.
-    let factor = _mm512_set1_ps(call.attention.scale * std::f32::consts::LOG2_E);
-    for at in 0..layout.lines {
-        let mut rows = [Line::ZERO; LANES];
-        for (i, row) in rows.iter_mut().enumerate().take(count) {
-            let (token, head) = call.place(kv_head, first + i);
-            let q = &call.q[token * call.stride + head * dim..][..dim];
-            let mut numbers = [0f32; 2 * LANES];
-            let start = 2 * at * LANES;
-            let len = (dim - start).min(2 * LANES);
-            numbers[..len].copy_from_slice(&q[start..start + len]);
-            let halves = [0, LANES].map(|half| {
-                let x = _mm512_loadu_ps(numbers.as_ptr().add(half));
-                _mm512_mul_ps(x, factor)
-            });
-            store(row, pairs_of(halves));
-        }
-        if let Some(to) = to[(tile * layout.lines + at) * LANES..].first_chunk_mut() {
-            turn(&rows, to);
-        }
-    }
-}
-
 /// Scores of sixteen rows with the keys from `keys[0]` to `keys[1]` to weights, in pairs of keys; what the rows' results
 /// so far shrink by, if they do.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma,f16c")]
@@ -499,93 +367,4 @@ unsafe fn finish<E: Element>(
             put::<Avx512>(_mm512_load_ps(line.0.as_ptr()), &mut result[at..end]);
         }
     }
-}
-
-#[inline(always)]
-unsafe fn turn(from: &[Line; LANES], to: &mut [Line; LANES]) {
-    // SAFETY: both are sixteen rows of sixteen.
-    Avx512::transpose(from.as_ptr().cast(), LANES, to.as_mut_ptr().cast(), LANES);
-}
-
-/// Two lines as pairs of bf16.
-#[inline(always)]
-unsafe fn both((low, high): (&Line, &Line)) -> __m512i {
-    pairs_of([low, high].map(|line| _mm512_load_ps(line.0.as_ptr())))
-}
-
-#[inline(always)]
-unsafe fn store(line: &mut Line, pairs: __m512i) {
-    _mm512_store_si512(line.0.as_mut_ptr().cast(), pairs);
-}
-
-/// An operand: two tiles, the second `other` lines behind the first.
-struct Side {
-    start: *const Line,
-    other: usize,
-}
-
-/// `c (+)= Σ a·b` over operands at `offsets`: 32 rows of `a`, `row` lines apart, with 32 of `b`, the sums `[32, 16]` of the
-/// second sixteen of `b` lying `c_other` lines behind those of the first.
-#[inline(always)]
-unsafe fn accumulate(
-    offsets: &[Offsets],
-    a: Side,
-    row: usize,
-    b: Side,
-    c: *mut Line,
-    c_other: usize,
-    onto: bool,
-) {
-    assert!(!offsets.is_empty());
-    let line = size_of::<Line>();
-    asm!(
-        "test {onto:e}, {onto:e}",
-        "jz 2f",
-        "tileloadd tmm0, [{c} + {line}*1]",
-        "tileloadd tmm2, [{c} + {line}*1 + 1024]",
-        "tileloadd tmm1, [{d} + {line}*1]",
-        "tileloadd tmm3, [{d} + {line}*1 + 1024]",
-        "jmp 3f",
-        "2:",
-        "tilezero tmm0",
-        "tilezero tmm1",
-        "tilezero tmm2",
-        "tilezero tmm3",
-        "3:",
-        "mov {onto}, [{at}]",
-        "add {onto}, {a}",
-        "tileloadd tmm4, [{onto} + {row}*1]",
-        "add {onto}, {lower}",
-        "tileloadd tmm5, [{onto} + {row}*1]",
-        "mov {onto}, [{at} + 8]",
-        "add {onto}, {b}",
-        "tileloadd tmm6, [{onto} + {line}*1]",
-        "add {onto}, {other}",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-        "tileloadd tmm7, [{onto} + {line}*1]",
-        "tdpbf16ps tmm1, tmm4, tmm7",
-        "tdpbf16ps tmm2, tmm5, tmm6",
-        "tdpbf16ps tmm3, tmm5, tmm7",
-        "add {at}, 16",
-        "cmp {at}, {end}",
-        "jne 3b",
-        "tilestored [{c} + {line}*1], tmm0",
-        "tilestored [{c} + {line}*1 + 1024], tmm2",
-        "tilestored [{d} + {line}*1], tmm1",
-        "tilestored [{d} + {line}*1 + 1024], tmm3",
-        at = inout(reg) offsets.as_ptr() => _,
-        end = in(reg) offsets.as_ptr().add(offsets.len()),
-        a = in(reg) a.start,
-        row = in(reg) row * line,
-        lower = in(reg) a.other * line,
-        b = in(reg) b.start,
-        other = in(reg) b.other * line,
-        c = in(reg) c,
-        d = in(reg) c.add(c_other),
-        onto = inout(reg) usize::from(onto) => _,
-        line = in(reg) line,
-        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-        options(nostack),
-    );
 }

@@ -164,11 +164,12 @@ impl Attention {
             out: Parts::new(out),
             element: std::marker::PhantomData,
         };
-        let _ = &tiles;
         #[cfg(target_arch = "x86_64")]
         if simd == Simd::Amx && self.rounded && !E::SCALED && plan.rows >= amx::LEAST_ROWS {
             return amx::forward(&call, tiles);
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = tiles;
         let tasks = self.kv_heads * plan.blocks * plan.parts;
         pool::run(tasks, |task| {
             let mut own = scratch.take();

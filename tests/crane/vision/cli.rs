@@ -274,6 +274,20 @@ fn chat_shows_images() {
         ok(&output).trim_end(),
         found["text"].as_str().unwrap().trim_end()
     );
+    // No shell has seen the path.
+    let home = tempfile::tempdir().unwrap();
+    std::fs::copy(&square, home.path().join("square.png")).unwrap();
+    let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_crane"))
+        .env("HOME", home.path())
+        .args(["chat", path(model(QWEN))])
+        .write_stdin("/image ~/square.png\n")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("seen as"),
+        "{said}"
+    );
     // A text model says that it takes none, and names no folder as its own.
     let text = fixture("../models/qwen2-tied");
     let output = crane(
