@@ -1,307 +1,358 @@
-//! `crane chat`: a conversation, line by line.
+//! `crane chat`: a conversation.
 
-use std::io::{self, Write};
+mod command;
+mod conversation;
+mod editor;
+mod export;
+mod helper;
+mod knobs;
+mod lines;
+mod markdown;
+mod reply;
+mod room;
+mod script;
+mod slash;
+mod store;
+mod transcript;
+mod view;
 
-use clap::Args;
+use std::io::Write;
 
-use crate::generate::{FinishReason, Output, Step};
-use crate::image::ImageSource;
+use clap::{Args, ValueEnum};
+use serde_json::{json, Value};
 
-use super::conversation::Conversation;
+use crate::generate::FinishReason;
+use crate::hub::{catalogue, store as models};
+use crate::text::Message;
+use crate::weights::Quant;
+
 use super::exit::{self, CliError};
 use super::global::QuantArgs;
 use super::input;
-use super::interrupt;
-use super::lines::{Line, Lines};
-use super::report;
-use super::sampling::{Resolved, SamplingArgs};
+use super::sampling::SamplingArgs;
 use super::session::Session;
 use super::settings::Settings;
+use command::{Name, Typed};
+use conversation::Conversation;
+use helper::Names;
+use knobs::{Knobs, Panel, ReplyArgs};
+use lines::{Entry, Line, Lines};
+use reply::Last;
+use script::Request;
+use slash::Outcome;
+use store::Place;
+use transcript::Transcript;
 
 #[derive(Debug, Clone, Args)]
 pub struct ChatArgs {
-    /// Alias, org/repo, folder or .gguf file (see 'crane --help')
-    #[arg(value_name = "MODEL")]
-    pub model: String,
+    /// Alias, org/repo, folder or .gguf file (see 'crane --help') [default: that of the session]
+    #[arg(value_name = "MODEL", required_unless_present_any = ["session", "continue_last"])]
+    pub model: Option<String>,
     /// System message
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub system: Option<String>,
+    /// Keep the conversation under this name, and go on with what is there
+    #[arg(long, value_name = "NAME", conflicts_with = "continue_last")]
+    pub session: Option<String>,
+    /// Go on with the session that was used last
+    #[arg(short = 'C', long = "continue")]
+    pub continue_last: bool,
+    /// The first message ('-': all of stdin, and then the terminal)
+    #[arg(long, value_name = "TEXT|-", allow_hyphen_values = true)]
+    pub initial: Option<String>,
+    /// Do not remember the typed lines
+    #[arg(long)]
+    pub no_history: bool,
+    /// ndjson (also --json): each line of stdin is a JSON object, and each reply is one
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Shape,
     #[command(flatten)]
     pub quant: QuantArgs,
-    /// Times, speeds and memory on stderr after each reply
-    #[arg(long)]
-    pub stats: bool,
+    #[command(flatten)]
+    pub reply: ReplyArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
 }
 
-const HELP: &str = "\
-/help           this list
-/system TEXT    set the system message (without TEXT: remove it)
-/image PATH     show an image with the next message (vision models)
-/clear          forget the conversation, keep the system message
-/bye            leave (also Ctrl-D)
-Ctrl-C stops a reply; on an empty line, twice, it leaves.";
-
-/// A line that begins with a slash.
-#[derive(Debug, PartialEq, Eq)]
-enum Slash<'a> {
-    Help,
-    System(&'a str),
-    Image(&'a str),
-    Clear,
-    Bye,
-    Unknown(&'a str),
-}
-
-/// The command in `line`, if it is one.
-fn slash(line: &str) -> Option<Slash<'_>> {
-    let line = line.trim();
-    if !line.starts_with('/') {
-        return None;
-    }
-    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    Some(match name {
-        "/help" | "/?" => Slash::Help,
-        "/system" => Slash::System(rest.trim()),
-        "/image" => Slash::Image(rest.trim()),
-        "/clear" => Slash::Clear,
-        "/bye" | "/exit" | "/quit" => Slash::Bye,
-        other => Slash::Unknown(other),
-    })
+/// `--format` of a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    Text,
+    Ndjson,
 }
 
 /// Talks until the user leaves or stdin ends.
 pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
-    if settings.json {
-        let text = "chat prints text alone; 'crane run MODEL --messages FILE.json --json' answers a conversation";
-        return Err(CliError::Usage(text.into()).into());
-    }
-    let session = Session::open(
-        &args.model,
-        settings,
-        args.quant.quant.choice(),
-        args.sampling.ctx_size,
-    )?;
+    let shape = match settings.json {
+        true => Shape::Ndjson,
+        false => args.format,
+    };
+    let place = place(args)?;
+    let kept = place.as_ref().map(Place::load).transpose()?.flatten();
+    let named = args.model.as_deref();
+    let model = match named.or(kept.as_ref().map(|kept| kept.model.as_str())) {
+        Some(model) => model.to_string(),
+        None => {
+            return Err(CliError::Usage(
+                "a new session needs a model: crane chat MODEL --session NAME".into(),
+            )
+            .into())
+        }
+    };
+    let first = first(args.initial.as_deref(), settings)?;
+    let quant = args.quant.quant.choice();
+    let session = Session::open(&model, settings, quant, args.sampling.ctx_size)?;
     if session.template.is_none() {
         return Err(session.no_template().into());
     }
     session.announce(settings);
-    let resolved = args.sampling.resolve(&session.defaults);
-    let mut lines = Lines::open(settings);
+    let entry = Entry {
+        stdin_spent: args.initial.as_deref() == Some("-"),
+        keep_history: !args.no_history,
+        scripted: shape == Shape::Ndjson,
+    };
+    let lines = Lines::open(settings, entry, names(settings));
+    let knobs = Knobs {
+        sampling: args.sampling.clone(),
+        reply: args.reply.clone(),
+    };
+    let mut chat = Chat {
+        session,
+        quant,
+        panel: Panel::new(knobs),
+        conversation: Conversation::new(args.system.clone()),
+        transcript: Transcript::default(),
+        place,
+        last: None,
+        unanswered: None,
+        unsaved_warned: false,
+        settings,
+        shape,
+        interactive: lines.interactive(),
+    };
     if lines.interactive() && !settings.quiet {
         settings.terminal.note(&format!(
             "{} on {} ({}). /help lists the commands, Ctrl-D leaves.",
-            session.located.resolved, session.device, session.dtype
+            chat.session.located.resolved, chat.session.device, chat.session.dtype
         ));
     }
-    let mut chat = Chat {
-        session,
-        resolved,
-        conversation: Conversation::new(args.system.clone()),
-        settings,
-        stats: args.stats,
-    };
-    chat.talk(&mut lines, out)
+    if let Some(kept) = kept {
+        settings.note(&chat.go_on(kept, args.system.as_deref())?);
+    }
+    chat.talk(first, lines, out)
 }
 
+/// Where the conversation is kept, if it is.
+fn place(args: &ChatArgs) -> anyhow::Result<Option<Place>> {
+    let last = match args.continue_last {
+        false => None,
+        true => match store::list()?.into_iter().next() {
+            Some(last) => Some(last.name),
+            None => return Err(CliError::Missing(
+                "there is no session to go on with; 'crane chat MODEL --session NAME' keeps one"
+                    .into(),
+            )
+            .into()),
+        },
+    };
+    let name = args.session.as_deref().or(last.as_deref());
+    name.map(Place::take).transpose()
+}
+
+/// `--initial`.
+fn first(initial: Option<&str>, settings: &Settings) -> anyhow::Result<Option<String>> {
+    let text = match initial {
+        Some("-") => input::read_stdin(settings)?,
+        Some(text) => text.to_string(),
+        None => return Ok(None),
+    };
+    match text.trim().is_empty() {
+        true => {
+            Err(CliError::Usage("the first message is empty: --initial needs a text".into()).into())
+        }
+        false => Ok(Some(text.trim_end_matches(['\n', '\r']).to_string())),
+    }
+}
+
+/// What commands are completed from.
+fn names(settings: &Settings) -> Names {
+    let cached = models::list(&settings.hub.cache_dir).unwrap_or_default();
+    let mut all: Vec<String> = cached
+        .iter()
+        .map(|model| model.label().to_string())
+        .collect();
+    let speech = catalogue::Task::Speech;
+    let aliases = catalogue::ROWS.iter().filter(|row| row.task != speech);
+    all.extend(aliases.map(|row| row.alias.to_string()));
+    all.sort();
+    all.dedup();
+    Names {
+        models: all,
+        knobs: Panel::names(),
+    }
+}
+
+/// A conversation with a loaded model.
 struct Chat<'a> {
     session: Session,
-    resolved: Resolved,
+    quant: Option<Quant>,
+    panel: Panel,
     conversation: Conversation,
+    transcript: Transcript,
+    /// Where the conversation is kept.
+    place: Option<Place>,
+    last: Option<Last>,
+    /// A question that got no reply, and its seed.
+    unanswered: Option<(Message, u64)>,
+    /// It was said that what would be lost is not kept.
+    unsaved_warned: bool,
     settings: &'a Settings,
-    stats: bool,
+    shape: Shape,
+    interactive: bool,
 }
 
 impl Chat<'_> {
-    fn talk(&mut self, lines: &mut Lines, out: &mut dyn Write) -> anyhow::Result<()> {
-        let mut warned = false;
+    fn talk(
+        &mut self,
+        first: Option<String>,
+        mut lines: Lines,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let (mut warned, mut failures) = (false, 0);
+        if let Some(text) = first {
+            failures += usize::from(!self.turn(Request::say(text), &mut lines, out)?);
+        }
         loop {
-            let line = match lines.read()? {
-                Line::End => return Ok(()),
-                Line::Interrupted if warned => return Err(CliError::Interrupted.into()),
-                Line::Interrupted => {
-                    warned = true;
-                    self.settings
-                        .terminal
-                        .note("Ctrl-C once more leaves (or Ctrl-D, or /bye)");
+            let line = match lines.read(self.full())? {
+                Line::End => break,
+                Line::Interrupted { empty: false } => {
+                    warned = false;
                     continue;
                 }
+                Line::Interrupted { .. } if warned => return Err(CliError::Interrupted.into()),
+                Line::Interrupted { .. } => {
+                    warned = true;
+                    let hint = "Ctrl-C once more leaves (or Ctrl-D, or /bye)";
+                    self.settings.terminal.note(hint);
+                    continue;
+                }
+                Line::Edit(line) => match editor::edit(&line) {
+                    Ok(text) => text,
+                    Err(error) => {
+                        exit::report(&error, self.settings.terminal.stderr_color);
+                        continue;
+                    }
+                },
                 Line::Text(line) => line,
             };
             warned = false;
             if line.trim().is_empty() {
                 continue;
             }
-            match slash(&line) {
-                // A file may well hold a line like "/etc/hosts: what is it?".
-                Some(Slash::Unknown(_)) if !lines.interactive() => {}
-                Some(Slash::Bye) => return Ok(()),
-                Some(command) => {
-                    match self.obey(&command) {
-                        Ok(()) => {}
-                        Err(error) if lines.interactive() => {
-                            exit::report(&error, self.settings.terminal.stderr_color);
-                        }
-                        Err(error) => return Err(error),
+            let request = match self.shape {
+                Shape::Text => Ok(Request::of_text(&line)),
+                Shape::Ndjson => script::parse(&line).map_err(anyhow::Error::from),
+            };
+            let went_on = match request {
+                Ok(Request::Command(command)) if self.is_bye(&command) => break,
+                Ok(request) => self.turn(request, &mut lines, out),
+                Err(error) => self.failed(error, out),
+            };
+            failures += usize::from(!went_on?);
+        }
+        match failures {
+            0 => Ok(()),
+            _ if self.interactive => Ok(()),
+            n => Err(
+                CliError::Failed(format!("{n} of the lines failed; their answers say why")).into(),
+            ),
+        }
+    }
+
+    fn is_bye(&self, command: &str) -> bool {
+        matches!(command::parse(command), Typed::Command(Name::Bye, _))
+    }
+
+    /// One line of the user; false where it failed and the conversation goes on all the same.
+    fn turn(
+        &mut self,
+        request: Request,
+        lines: &mut Lines,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<bool> {
+        let result = match request {
+            Request::Command(command) => self.obey(&command, lines, out),
+            Request::Say { content, seed } => {
+                let question = self.conversation.question(&content);
+                self.ask(question, seed, out)
+            }
+        };
+        match result {
+            Ok(FinishReason::Interrupted) if !self.interactive => Err(CliError::Interrupted.into()),
+            Ok(_) => Ok(true),
+            Err(error) => self.failed(error, out),
+        }
+    }
+
+    /// A person reads what went wrong and goes on, and so does a program that gets objects; a script ends.
+    fn failed(&mut self, error: anyhow::Error, out: &mut dyn Write) -> anyhow::Result<bool> {
+        let fatal = [exit::CLOSED_PIPE, exit::INTERRUPTED].contains(&exit::code(&error));
+        match self.shape {
+            _ if fatal && !self.interactive => Err(error),
+            _ if exit::code(&error) == exit::CLOSED_PIPE => Err(error),
+            Shape::Ndjson => {
+                writeln!(out, "{}", script::failure(&error))?;
+                out.flush()?;
+                Ok(false)
+            }
+            Shape::Text if self.interactive => {
+                exit::report(&error, self.settings.terminal.stderr_color);
+                Ok(false)
+            }
+            Shape::Text => Err(error),
+        }
+    }
+
+    /// Does what a line with a slash says.
+    fn obey(
+        &mut self,
+        line: &str,
+        lines: &mut Lines,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<FinishReason> {
+        let outcome = match command::parse(line) {
+            Typed::Command(name, rest) => self.command(name, rest, lines)?,
+            Typed::Unknown(word) => self.unknown(word, line)?,
+            Typed::Text(text) => {
+                Outcome::Ask(self.conversation.question(&text.into_owned().into()), None)
+            }
+        };
+        match outcome {
+            Outcome::Said(text) => {
+                match self.shape {
+                    Shape::Text => self.settings.terminal.note(&text),
+                    Shape::Ndjson => {
+                        let said: Value = json!({ "command": line.trim(), "said": text });
+                        writeln!(out, "{said}")?;
+                        out.flush()?;
                     }
-                    continue;
                 }
-                None => {}
+                Ok(FinishReason::Stop)
             }
-            match self.reply(&line, out) {
-                Ok(FinishReason::Interrupted) if !lines.interactive() => {
-                    return Err(CliError::Interrupted.into());
+            Outcome::Ask(question, seed) => self.ask(question, seed, out),
+            Outcome::Again {
+                replaced,
+                question,
+                seed,
+            } => {
+                let result = self.ask(question, seed, out);
+                // What was there before is not lost to a reply that did not come.
+                if self.unanswered.take().is_some() {
+                    self.conversation.turns.push(*replaced);
+                    self.keep()?;
                 }
-                Ok(_) => {}
-                Err(error) if lines.interactive() && exit::code(&error) != exit::CLOSED_PIPE => {
-                    exit::report(&error, self.settings.terminal.stderr_color);
-                }
-                Err(error) => return Err(error),
+                result
             }
         }
-    }
-
-    fn obey(&mut self, command: &Slash) -> anyhow::Result<()> {
-        let said = match command {
-            Slash::Help => HELP.to_string(),
-            Slash::System(text) => {
-                self.conversation.set_system(text);
-                match text.is_empty() {
-                    true => "The system message is removed.".into(),
-                    false => "The system message is set.".into(),
-                }
-            }
-            Slash::Clear => {
-                self.conversation.clear();
-                "The conversation is forgotten.".into()
-            }
-            Slash::Unknown(name) => format!("{name} is no command; /help lists them"),
-            Slash::Image(path) => self.show(path)?,
-            Slash::Bye => return Ok(()),
-        };
-        self.settings.terminal.note(&said);
-        Ok(())
-    }
-
-    /// Looks at an image at once, so that what is wrong with it is said before a question is typed.
-    fn show(&mut self, path: &str) -> anyhow::Result<String> {
-        let path = match path {
-            "" | "-" => {
-                return Err(CliError::Usage("/image needs the path of a picture".into()).into())
-            }
-            path => path,
-        };
-        let path = &input::at_home(path);
-        let source = ImageSource::parse(path)?;
-        let look = self.session.look(&source);
-        // Ctrl-C while it was looked at is not for the reply.
-        interrupt::take();
-        let look = look?;
-        self.conversation.show(path);
-        Ok(look.to_string() + "; the next message is about it")
-    }
-
-    /// One question and its answer. On an error the question is taken back; the conversation stays.
-    fn reply(&mut self, line: &str, out: &mut dyn Write) -> anyhow::Result<FinishReason> {
-        self.conversation.ask(line);
-        let (output, prompt_tokens) = match self.generate(out) {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.conversation.take_back();
-                return Err(error);
-            }
-        };
-        if !output.text.ends_with('\n') {
-            writeln!(out)?;
-        }
-        out.flush()?;
-        let terminal = &self.settings.terminal;
-        let stopped = output.finish_reason == FinishReason::Interrupted;
-        // Also when Ctrl-C came too late to stop this reply: it must not stop the next.
-        interrupt::take();
-        if stopped {
-            terminal.note("[stopped; the part above is kept]");
-        }
-        let limit = self.resolved.max_tokens.unwrap_or(usize::MAX);
-        if output.finish_reason == FinishReason::Length && output.tokens.len() < limit {
-            terminal.note(
-                "[the context is full: /clear starts afresh, a larger --ctx-size holds more]",
-            );
-        }
-        if self.stats {
-            terminal.note(&report::stats(
-                &self.session,
-                &self.resolved,
-                prompt_tokens,
-                output.tokens.len(),
-                &output.timings,
-            ));
-        }
-        self.conversation.answer(output.text);
-        Ok(output.finish_reason)
-    }
-
-    /// The whole conversation goes to the engine each time, which computes only what its cache does not hold.
-    fn generate(&mut self, out: &mut dyn Write) -> anyhow::Result<(Output, usize)> {
-        let prompt = self
-            .session
-            .chat_prompt(&self.conversation.messages(), "")?;
-        let context = self.session.engine.context();
-        if prompt.ids.len() >= context {
-            return Err(CliError::TooLarge(format!(
-                "the conversation with this message has {} tokens and the context holds {context}; the message \
-                 is not sent: shorten it, /clear the conversation, or start with a larger --ctx-size",
-                prompt.ids.len()
-            ))
-            .into());
-        }
-        let _polled = interrupt::Deferred::new();
-        let mut wrote = false;
-        let mut failed: Option<io::Error> = None;
-        let mut on_step = |step: Step| {
-            wrote |= !step.text.is_empty();
-            let result = out
-                .write_all(step.text.as_bytes())
-                .and_then(|()| out.flush());
-            failed = result.err();
-            failed.is_none()
-        };
-        let options = self.resolved.options(None);
-        let generated = self.session.engine.generate(
-            prompt.sequence(),
-            &options,
-            &interrupt::pressed,
-            &mut on_step,
-        );
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        if generated.is_err() && wrote {
-            // The reply broke off in the middle of a line.
-            writeln!(out)?;
-        }
-        Ok((generated?, prompt.ids.len()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_are_told_from_text() {
-        assert_eq!(slash("hello"), None);
-        assert_eq!(slash("1/2"), None);
-        assert_eq!(slash("/help"), Some(Slash::Help));
-        assert_eq!(
-            slash(" /system  be brief "),
-            Some(Slash::System("be brief"))
-        );
-        assert_eq!(slash("/system"), Some(Slash::System("")));
-        assert_eq!(slash("/image a b.png"), Some(Slash::Image("a b.png")));
-        assert_eq!(slash("/clear"), Some(Slash::Clear));
-        assert_eq!(slash("/bye"), Some(Slash::Bye));
-        assert_eq!(slash("/claer"), Some(Slash::Unknown("/claer")));
     }
 }

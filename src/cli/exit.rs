@@ -310,13 +310,23 @@ pub fn usage(answer: &clap::Error) -> u8 {
 
 /// clap's message without its usage paragraph.
 fn usage_line(text: &str) -> String {
+    format!("{}; --help lists what is possible", usage_part(text))
+}
+
+/// What clap finds wrong, on one line.
+pub fn usage_text(error: &clap::Error) -> String {
+    let text = usage_part(&error.to_string());
+    text.strip_prefix("error: ").unwrap_or(&text).to_string()
+}
+
+fn usage_part(text: &str) -> String {
     let said: Vec<&str> = text
         .lines()
         .map(str::trim)
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .filter(|line| !line.is_empty())
         .collect();
-    format!("{}; --help lists what is possible", said.join(" "))
+    said.join(" ")
 }
 
 thread_local! {

@@ -143,7 +143,7 @@ fn read_file(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Reads stdin to its end. After two seconds of silence the user is told what crane waits for.
-fn read_stdin(settings: &Settings) -> anyhow::Result<String> {
+pub(super) fn read_stdin(settings: &Settings) -> anyhow::Result<String> {
     let (done, waiting) = mpsc::channel::<()>();
     let bytes = std::thread::scope(|scope| {
         scope.spawn(move || {

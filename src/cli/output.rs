@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::exit::CliError;
 use super::interrupt;
+use super::state;
 
 /// Standard output; its errors say so.
 pub struct Stdout(io::StdoutLock<'static>);
@@ -117,6 +118,18 @@ pub struct WholeFile {
 
 impl WholeFile {
     pub fn create(target: &Path) -> anyhow::Result<Self> {
+        Self::open(target, &mut OpenOptions::new())
+    }
+
+    /// A file that its owner alone may read, in a folder that is made where it is not there.
+    pub fn private(target: &Path) -> anyhow::Result<Self> {
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        Self::open(target, &mut state::private())
+    }
+
+    fn open(target: &Path, options: &mut OpenOptions) -> anyhow::Result<Self> {
         // A link stays a link: the file it leads to is the one that is replaced.
         let target = &fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
         let folder = target.parent().filter(|folder| *folder != Path::new(""));
@@ -139,7 +152,7 @@ impl WholeFile {
         hidden.push(format!(".{}.tmp", std::process::id()));
         let temporary = target.with_file_name(hidden);
         interrupt::guard(temporary.clone());
-        let file = OpenOptions::new()
+        let file = options
             .write(true)
             .create(true)
             .truncate(true)

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::{Map, Value};
+
 use crate::bench::memory;
 use crate::generate::Engine;
 use crate::generate::Sequence;
@@ -13,7 +15,7 @@ use crate::image::{ImageSource, Limits};
 use crate::models::spark::SparkFolder;
 use crate::models::vision::{namo, Marker};
 use crate::models::{self, Picture};
-use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
+use crate::text::{thinking, ChatTemplate, Message, TextError, Tokenizer};
 use crate::vision::{Form, Look, Viewer, VisionError};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
 
@@ -39,6 +41,8 @@ pub struct Session {
     /// What the user should know and is told on stderr by [`Session::announce`]: a fall-back, a changed number
     /// type.
     pub notes: Vec<String>,
+    /// Whether the model is to think, for a template that asks; None: as the template says.
+    pub think: Option<bool>,
     /// How conversations are put together where the model has rules of its own for it.
     form: Option<Form>,
     /// What looks at images, once it was asked for.
@@ -129,6 +133,7 @@ impl Session {
             device: picked.name,
             load_ms: started.elapsed().as_secs_f64() * 1e3,
             notes,
+            think: None,
             form,
             viewer: None,
             options,
@@ -164,7 +169,7 @@ impl Session {
         let template = self.template.as_ref().ok_or_else(|| self.no_template())?;
         let tokenizer = self.engine.tokenizer();
         let Some(form) = &self.form else {
-            let mut text = template.render(messages, true)?;
+            let mut text = template.render_with(messages, true, &self.variables())?;
             text.push_str(prefill);
             let ids = tokenizer.encode(&text, false)?;
             return Ok(Prompt {
@@ -184,6 +189,37 @@ impl Session {
             pictures: composed.pictures,
             looks,
         })
+    }
+
+    /// A conversation through the model's template, and the start of the answer behind it. None for a model that puts
+    /// its prompts together by rules of its own.
+    pub fn rendered(&self, messages: &[Message]) -> anyhow::Result<Option<(String, String)>> {
+        if self.form.is_some() {
+            return Ok(None);
+        }
+        let template = self.template.as_ref().ok_or_else(|| self.no_template())?;
+        let variables = self.variables();
+        let whole = template.render_with(messages, true, &variables)?;
+        let conversation = template.render_with(messages, false, &variables)?;
+        Ok(Some(match whole.strip_prefix(conversation.as_str()) {
+            Some(opening) => {
+                let opening = opening.to_string();
+                (conversation, opening)
+            }
+            None => (whole, String::new()),
+        }))
+    }
+
+    /// Whether the model may think before it answers, as its template tells.
+    pub fn thinks(&self) -> bool {
+        let template = self.template.as_ref();
+        template.is_some_and(|template| thinking::thinks(template.source()))
+    }
+
+    /// What the template may ask for.
+    fn variables(&self) -> Map<String, Value> {
+        let think = self.think.map(|on| ("enable_thinking".into(), on.into()));
+        think.into_iter().collect()
     }
 
     /// Reads what looks at images.

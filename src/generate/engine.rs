@@ -68,6 +68,11 @@ impl Engine {
         self.model.context()
     }
 
+    /// Tokens whose keys and values are held.
+    pub fn cached(&self) -> usize {
+        self.cached.len()
+    }
+
     /// Generates after `prompt`. The cache is matched by token prefix, so that only what is new is computed.
     /// `on_step` is called for each token as it is made; returning `false` (a closed pipe, Ctrl-C) ends the
     /// output as [`FinishReason::Interrupted`]. `interrupted` is also polled while the prompt is computed.

@@ -15,6 +15,7 @@ mod sentencepiece;
 pub mod sentences;
 mod special;
 mod template;
+pub mod thinking;
 mod tokenizer;
 
 pub use detokenize::StreamDecoder;

@@ -9,8 +9,8 @@ use anyhow::Context;
 use crate::bench::report::{Export, Json};
 use crate::bench::Row;
 use crate::cli::exit::CliError;
-use crate::cli::lines;
 use crate::cli::output::Sink;
+use crate::cli::state;
 
 /// Where a result of this name lies: `crane/bench/NAME.json` in the XDG state folder.
 pub fn file(name: &str) -> anyhow::Result<PathBuf> {
@@ -21,9 +21,7 @@ pub fn file(name: &str) -> anyhow::Result<PathBuf> {
         ))
         .into());
     }
-    Ok(lines::state_folder()?
-        .join("bench")
-        .join(format!("{name}.json")))
+    Ok(state::folder()?.join("bench").join(format!("{name}.json")))
 }
 
 /// Keeps `rows`; the file appears when it is complete.
