@@ -6,6 +6,7 @@ mod editor;
 mod export;
 mod helper;
 mod knobs;
+mod kv;
 mod lines;
 mod markdown;
 mod reply;
@@ -36,6 +37,7 @@ use command::{Name, Typed};
 use conversation::Conversation;
 use helper::Names;
 use knobs::{Knobs, Panel, ReplyArgs};
+use kv::{Keeper, Owner};
 use lines::{Entry, Line, Lines};
 use reply::Last;
 use script::Request;
@@ -57,6 +59,10 @@ pub struct ChatArgs {
     /// Go on with the session that was used last
     #[arg(short = 'C', long = "continue")]
     pub continue_last: bool,
+    /// Keep the state of the cache beside the session, so that it goes on without being computed again; all states
+    /// together take MIB at most [default: 2048]
+    #[arg(long, value_name = "MIB", num_args = 0..=1, require_equals = true, default_missing_value = "2048")]
+    pub cache_prompt: Option<u64>,
     /// The first message ('-': all of stdin, and then the terminal)
     #[arg(long, value_name = "TEXT|-", allow_hyphen_values = true)]
     pub initial: Option<String>,
@@ -88,6 +94,10 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
         false => args.format,
     };
     let place = place(args)?;
+    if args.cache_prompt.is_some() && place.is_none() {
+        let text = "--cache-prompt keeps the cache beside a session: add --session NAME";
+        return Err(CliError::Usage(text.into()).into());
+    }
     let kept = place.as_ref().map(Place::load).transpose()?.flatten();
     let named = args.model.as_deref();
     let model = match named.or(kept.as_ref().map(|kept| kept.model.as_str())) {
@@ -123,6 +133,7 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
         conversation: Conversation::new(args.system.clone()),
         transcript: Transcript::default(),
         place,
+        keeper: None,
         last: None,
         unanswered: None,
         unsaved_warned: false,
@@ -136,10 +147,16 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
             chat.session.located.resolved, chat.session.device, chat.session.dtype
         ));
     }
+    if let Some(mib) = args.cache_prompt {
+        let owner = Owner::of(&chat.session, settings)?;
+        chat.keeper = Some(Keeper::new(owner, mib.saturating_mul(1 << 20)));
+    }
     if let Some(kept) = kept {
         settings.note(&chat.go_on(kept, args.system.as_deref())?);
     }
-    chat.talk(first, lines, out)
+    let result = chat.talk(first, lines, out);
+    chat.keep_cache(true);
+    result
 }
 
 /// Where the conversation is kept, if it is.
@@ -201,6 +218,8 @@ struct Chat<'a> {
     transcript: Transcript,
     /// Where the conversation is kept.
     place: Option<Place>,
+    /// What keeps the cache's state beside it.
+    keeper: Option<Keeper>,
     last: Option<Last>,
     /// A question that got no reply, and its seed.
     unanswered: Option<(Message, u64)>,

@@ -168,11 +168,19 @@ impl WholeFile {
     }
 
     pub fn finish(mut self) -> anyhow::Result<()> {
-        let finished = self
-            .writer
-            .flush()
-            .and_then(|()| self.writer.get_ref().sync_all())
-            .and_then(|()| fs::rename(&self.temporary, &self.target));
+        let flushed = self.writer.flush();
+        let safe = flushed.and_then(|()| self.writer.get_ref().sync_all());
+        self.rename(safe)
+    }
+
+    /// As [`WholeFile::finish`], without waiting for the disk: for what a checksum protects.
+    pub fn finish_soon(mut self) -> anyhow::Result<()> {
+        let flushed = self.writer.flush();
+        self.rename(flushed)
+    }
+
+    fn rename(mut self, written: io::Result<()>) -> anyhow::Result<()> {
+        let finished = written.and_then(|()| fs::rename(&self.temporary, &self.target));
         self.renamed = finished.is_ok();
         finished.with_context(|| format!("writing {}", self.target.display()))
     }

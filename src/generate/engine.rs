@@ -1,5 +1,6 @@
 //! The decoding loop.
 
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,6 +67,53 @@ impl Engine {
     /// The most tokens prompt and output may have together.
     pub fn context(&self) -> usize {
         self.model.context()
+    }
+
+    /// Writes the cache and the ids of its tokens, for [`Engine::restore`]. False, and nothing that is of use, where there
+    /// are images in it or the model cannot.
+    pub fn save(&self, out: &mut dyn Write) -> io::Result<bool> {
+        if !self.pictures.is_empty() {
+            return Ok(false);
+        }
+        out.write_all(&(self.cached.len() as u64).to_le_bytes())?;
+        for id in &self.cached {
+            out.write_all(&id.to_le_bytes())?;
+        }
+        self.model.save_cache(out)
+    }
+
+    /// Reads what [`Engine::save`] of the same model wrote, in place of what is held. Then, as when the model cannot
+    /// (false), nothing is held on an error.
+    ///
+    /// # Errors
+    /// A source that ends early, more tokens than the context holds.
+    pub fn restore(&mut self, source: &mut dyn Read) -> io::Result<bool> {
+        self.forget();
+        let mut number = [0; 8];
+        source.read_exact(&mut number)?;
+        let len = usize::try_from(u64::from_le_bytes(number)).unwrap_or(usize::MAX);
+        if len > self.model.context() {
+            return Err(io::Error::other(format!(
+                "{len} tokens do not fit a context of {}",
+                self.model.context()
+            )));
+        }
+        let mut ids = vec![0; 4 * len];
+        source.read_exact(&mut ids)?;
+        if !self.model.restore_cache(len, source)? {
+            return Ok(false);
+        }
+        let ids = ids.chunks_exact(4);
+        self.cached = ids
+            .map(|id| u32::from_le_bytes([id[0], id[1], id[2], id[3]]))
+            .collect();
+        Ok(true)
+    }
+
+    /// Forgets all that is held.
+    pub fn forget(&mut self) {
+        self.forget_all_but(0);
+        self.show(&[]);
     }
 
     /// Tokens whose keys and values are held.

@@ -2,6 +2,7 @@
 //! Qwen3, float or quantised, from safetensors or GGUF. The equations are those of transformers'
 //! `LlamaForCausalLM`, `Qwen2ForCausalLM` and `Qwen3ForCausalLM`.
 
+use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
@@ -211,6 +212,27 @@ impl LanguageModel for Llama {
         for layer in &mut self.layers {
             layer.self_attn.truncate(self.cached);
         }
+    }
+
+    fn save_cache(&self, out: &mut dyn Write) -> io::Result<bool> {
+        for layer in &self.layers {
+            if !layer.self_attn.save_cache(out)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn restore_cache(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool> {
+        for layer in &mut self.layers {
+            let restored = layer.self_attn.restore_cache(len, source);
+            if !matches!(restored, Ok(true)) {
+                self.truncate(0);
+                return restored;
+            }
+        }
+        self.cached = len;
+        Ok(true)
     }
 
     fn context(&self) -> usize {

@@ -9,6 +9,7 @@ pub mod spark;
 pub mod vision;
 pub mod wav2vec2;
 
+use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use candle_core::Tensor;
@@ -76,6 +77,11 @@ pub trait LanguageModel: Send {
     fn cached(&self) -> usize;
     /// Keeps the first `len` tokens of the cache.
     fn truncate(&mut self, len: usize);
+    /// Writes the cache; false (and nothing that is of use) for a model that cannot.
+    fn save_cache(&self, out: &mut dyn Write) -> io::Result<bool>;
+    /// Reads `len` tokens that the same model saved, in place of what the cache holds. False for a model that cannot; then
+    /// and on an error it is empty.
+    fn restore_cache(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool>;
     /// The most tokens the cache may hold (`--ctx-size`, bounded by the model's own context length).
     fn context(&self) -> usize;
     /// From now on [`LanguageModel::forward`] gives −∞ for the tokens that are not in `vocabulary`, and need not compute

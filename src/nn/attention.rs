@@ -3,6 +3,8 @@
 mod on_tensor;
 mod tensor_cache;
 
+use std::io::{self, Read, Write};
+
 use candle_core::Result;
 
 use super::rows::sized;
@@ -93,6 +95,22 @@ impl Attention {
         match &mut self.cache {
             Cache::Host(cache) => cache.truncate(len),
             Cache::Tensor(cache) => cache.truncate(len),
+        }
+    }
+
+    /// Writes the cache, where it is in this memory; else false.
+    pub fn save_cache(&self, out: &mut dyn Write) -> io::Result<bool> {
+        match &self.cache {
+            Cache::Host(cache) => cache.save(out).map(|()| true),
+            Cache::Tensor(_) => Ok(false),
+        }
+    }
+
+    /// Reads `len` tokens that [`Attention::save_cache`] wrote; false where the cache is not in this memory.
+    pub fn restore_cache(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool> {
+        match &mut self.cache {
+            Cache::Host(cache) => cache.restore(len, source).map(|()| true),
+            Cache::Tensor(_) => Ok(false),
         }
     }
 

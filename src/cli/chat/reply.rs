@@ -9,6 +9,7 @@ use crate::text::{thinking, Message};
 
 use super::conversation::Turn;
 use super::knobs::Switch;
+use super::slash::turns;
 use super::store::Kept;
 use super::view::{Look, View};
 use super::{Chat, Shape};
@@ -212,14 +213,16 @@ impl Chat<'_> {
         };
         let located = &self.session.located;
         let kept = Kept::new(&located.typed, &located.resolved, self.conversation.clone());
-        place.save(&kept)
+        place.save(&kept)?;
+        self.keep_cache(false);
+        Ok(())
     }
 
     /// Goes on with `kept`; says what that is.
     pub(super) fn go_on(&mut self, kept: Kept, system: Option<&str>) -> anyhow::Result<String> {
         let here = &self.session.located.resolved;
         let same = kept.resolved == *here;
-        let mut said = format!("going on after {} turns", kept.conversation.turns.len());
+        let mut said = format!("going on after {}", turns(kept.conversation.turns.len()));
         if !same {
             said.push_str(&format!(
                 " with another model: they were held with {}",
@@ -236,6 +239,7 @@ impl Chat<'_> {
         self.last = None;
         self.unanswered = None;
         self.retrace()?;
+        self.restore_cache();
         Ok(said)
     }
 

@@ -10,6 +10,7 @@ use crate::text::{Content, Message, Part};
 use super::command::{self, Name};
 use super::conversation::Turn;
 use super::export::{self, Format};
+use super::kv::Owner;
 use super::lines::Lines;
 use super::store::{self, Place};
 use super::{editor, Chat};
@@ -207,6 +208,10 @@ impl Chat<'_> {
             self.conversation.forget_tokens();
         }
         self.last = None;
+        if let Some(keeper) = &self.keeper {
+            let owner = Owner::of(&self.session, self.settings)?;
+            self.keeper = Some(keeper.of(owner));
+        }
         self.retrace()?;
         self.keep()?;
         let located = &self.session.located;
@@ -231,8 +236,9 @@ impl Chat<'_> {
         self.keep()?;
         let left = self.conversation.seen().len();
         Ok(format!(
-            "taken back: {}; {left} turns are left",
-            beginning(&turn.question.content.to_text(), 60)
+            "taken back: {}; {} left",
+            beginning(&turn.question.content.to_text(), 60),
+            turns(left)
         ))
     }
 
@@ -346,8 +352,14 @@ impl Chat<'_> {
         let Some(kept) = place.load()? else {
             return Err(CliError::Missing(format!("there is no session '{name}'")).into());
         };
-        let said = self.go_on(kept, None)?;
-        self.place = Some(place);
+        let before = self.place.replace(place);
+        let said = match self.go_on(kept, None) {
+            Ok(said) => said,
+            Err(error) => {
+                self.place = before;
+                return Err(error);
+            }
+        };
         self.unsaved_warned = false;
         Ok(format!("'{name}': {said}"))
     }
@@ -365,8 +377,8 @@ impl Chat<'_> {
             &path,
         )?;
         Ok(format!(
-            "{} turns are written to {}",
-            self.conversation.turns.len(),
+            "{} written to {}",
+            turns(self.conversation.turns.len()),
             path.display()
         ))
     }
@@ -505,6 +517,14 @@ fn age(written: SystemTime) -> String {
         60..=3599 => format!("{} min ago", seconds / 60),
         3600..=86_399 => format!("{} h ago", seconds / 3600),
         _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+/// So many turns, in words.
+pub(super) fn turns(n: usize) -> String {
+    match n {
+        1 => "1 turn".into(),
+        n => format!("{n} turns"),
     }
 }
 

@@ -242,8 +242,22 @@ pub fn list() -> anyhow::Result<Vec<Entry>> {
     Ok(all)
 }
 
+/// Removes the states of caches that were not used for longest, until `limit` bytes are not exceeded; `newest` stays.
+pub fn bound_states(limit: u64, newest: &Path) {
+    let mut sum = fs::metadata(newest).map_or(0, |data| data.len());
+    for (file, size) in states() {
+        if file != newest {
+            sum += size;
+            if sum > limit {
+                // One that cannot be removed is no reason to stop a conversation.
+                let _ = fs::remove_file(&file);
+            }
+        }
+    }
+}
+
 /// The files with the state of a cache, with their size, the one used last first.
-pub fn states() -> Vec<(PathBuf, u64)> {
+fn states() -> Vec<(PathBuf, u64)> {
     let entries = folder().and_then(|folder| Ok(fs::read_dir(folder)?));
     let mut all: Vec<(SystemTime, PathBuf, u64)> = entries
         .into_iter()

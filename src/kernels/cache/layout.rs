@@ -101,6 +101,18 @@ impl Chunk {
         let start = unsafe { alloc_zeroed(layout) };
         (!start.is_null()).then_some(Self { start, layout })
     }
+
+    /// All of it, whatever the numbers are.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: zeroed when it was allocated, and nobody writes while the cache is borrowed.
+        unsafe { std::slice::from_raw_parts(self.start, self.layout.size()) }
+    }
+
+    /// The same, to be written over.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and any byte is part of a number.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.layout.size()) }
+    }
 }
 
 impl Drop for Chunk {

@@ -7,6 +7,7 @@ mod layout;
 mod tests;
 
 use std::fmt;
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use half::f16;
@@ -135,6 +136,32 @@ impl KvCache {
     /// Forgets all but the first `len` tokens; their memory stays for the next ones.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
+    }
+
+    /// Writes what is held as it lies in memory, in whole chunks.
+    pub fn save(&self, out: &mut dyn Write) -> io::Result<()> {
+        let held = self.chunks.iter().take(self.len.div_ceil(CHUNK));
+        held.map(Chunk::bytes)
+            .try_for_each(|bytes| out.write_all(bytes))
+    }
+
+    /// Reads `len` tokens that a cache of the same shape and type saved, in place of what is held. On an error the cache
+    /// is empty.
+    ///
+    /// # Errors
+    /// A source that ends early, more tokens than the context holds, no memory for them.
+    pub fn restore(&mut self, len: usize, source: &mut dyn Read) -> io::Result<()> {
+        self.len = 0;
+        if len > self.context {
+            let limit = self.context;
+            return Err(io::Error::other(CacheError::Full { needed: len, limit }));
+        }
+        self.reserve(len).map_err(io::Error::other)?;
+        for chunk in self.chunks.iter_mut().take(len.div_ceil(CHUNK)) {
+            source.read_exact(chunk.bytes_mut())?;
+        }
+        self.len = len;
+        Ok(())
     }
 
     /// Adds `tokens` keys and values, each `[tokens, kv_heads · head_dim]` with rows `stride` numbers apart (they may
