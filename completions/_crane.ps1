@@ -244,7 +244,14 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
         }
         'crane;chat' {
             [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'System message')
+            [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Keep the conversation under this name, and go on with what is there')
+            [CompletionResult]::new('--cache-prompt', '--cache-prompt', [CompletionResultType]::ParameterName, 'Keep the state of the cache beside the session, so that it goes on without being computed again; all states together take MIB at most [default: 2048]')
+            [CompletionResult]::new('--initial', '--initial', [CompletionResultType]::ParameterName, 'The first message (''-'': all of stdin, and then the terminal)')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'ndjson (also --json): each line of stdin is a JSON object, and each reply is one')
             [CompletionResult]::new('--quant', '--quant', [CompletionResultType]::ParameterName, 'Quantise at load, tensor by tensor, where the width allows it')
+            [CompletionResult]::new('--think', '--think', [CompletionResultType]::ParameterName, 'Whether a model that can think does so before it answers [default: as its template says]')
+            [CompletionResult]::new('--markdown', '--markdown', [CompletionResultType]::ParameterName, 'Colour Markdown on a terminal')
+            [CompletionResult]::new('--overflow', '--overflow', [CompletionResultType]::ParameterName, 'What to do when the conversation no longer fits the context')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Tokens to generate at most [default: until the model stops or the context is full]')
             [CompletionResult]::new('--max-tokens', '--max-tokens', [CompletionResultType]::ParameterName, 'Tokens to generate at most [default: until the model stops or the context is full]')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Tokens the context holds [default: the model''s own length, at most 32768]')
@@ -270,7 +277,11 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--simd', '--simd', [CompletionResultType]::ParameterName, 'The best instruction set that is used, for comparisons [default: the best of this CPU]')
             [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where models are kept [default: the Hugging Face cache]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never')
+            [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Go on with the session that was used last')
+            [CompletionResult]::new('--continue', '--continue', [CompletionResultType]::ParameterName, 'Go on with the session that was used last')
+            [CompletionResult]::new('--no-history', '--no-history', [CompletionResultType]::ParameterName, 'Do not remember the typed lines')
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Times, speeds and memory on stderr after each reply')
+            [CompletionResult]::new('--show-thinking', '--show-thinking', [CompletionResultType]::ParameterName, 'Show the thinking, on stderr, also where stdout or stderr is not a terminal')
             [CompletionResult]::new('--ignore-eos', '--ignore-eos', [CompletionResultType]::ParameterName, 'Go on after the model''s end-of-text token')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use only what is on this machine (also HF_HUB_OFFLINE=1)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only errors on stderr')
@@ -278,8 +289,8 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON on stdout')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'crane;tts' {

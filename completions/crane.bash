@@ -350,7 +350,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__chat)
-            opts="-n -c -s -r -t -q -v -h --system --quant --stats --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-C -n -c -s -r -t -q -v -h --system --session --continue --cache-prompt --initial --no-history --format --quant --stats --think --show-thinking --markdown --overflow --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -360,8 +360,36 @@ _crane() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-prompt)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --initial)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text ndjson" -- "${cur}"))
+                    return 0
+                    ;;
                 --quant)
                     COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q6k" -- "${cur}"))
+                    return 0
+                    ;;
+                --think)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --markdown)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --overflow)
+                    COMPREPLY=($(compgen -W "error oldest summarise" -- "${cur}"))
                     return 0
                     ;;
                 --max-tokens)

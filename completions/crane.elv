@@ -233,7 +233,14 @@ set edit:completion:arg-completer[crane] = {|@words|
         }
         &'crane;chat'= {
             cand --system 'System message'
+            cand --session 'Keep the conversation under this name, and go on with what is there'
+            cand --cache-prompt 'Keep the state of the cache beside the session, so that it goes on without being computed again; all states together take MIB at most [default: 2048]'
+            cand --initial 'The first message (''-'': all of stdin, and then the terminal)'
+            cand --format 'ndjson (also --json): each line of stdin is a JSON object, and each reply is one'
             cand --quant 'Quantise at load, tensor by tensor, where the width allows it'
+            cand --think 'Whether a model that can think does so before it answers [default: as its template says]'
+            cand --markdown 'Colour Markdown on a terminal'
+            cand --overflow 'What to do when the conversation no longer fits the context'
             cand -n 'Tokens to generate at most [default: until the model stops or the context is full]'
             cand --max-tokens 'Tokens to generate at most [default: until the model stops or the context is full]'
             cand -c 'Tokens the context holds [default: the model''s own length, at most 32768]'
@@ -259,7 +266,11 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
             cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
             cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand -C 'Go on with the session that was used last'
+            cand --continue 'Go on with the session that was used last'
+            cand --no-history 'Do not remember the typed lines'
             cand --stats 'Times, speeds and memory on stderr after each reply'
+            cand --show-thinking 'Show the thinking, on stderr, also where stdout or stderr is not a terminal'
             cand --ignore-eos 'Go on after the model''s end-of-text token'
             cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
             cand -q 'Only errors on stderr'
@@ -267,8 +278,8 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand -v 'Say more on stderr: what a name resolved to, which device was taken'
             cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
             cand --json 'Print JSON on stdout'
-            cand -h 'Print help'
-            cand --help 'Print help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'crane;tts'= {
             cand -m 'The model: an alias, org/repo or a Spark-TTS folder'

@@ -266,11 +266,23 @@ complete -c crane -n "__fish_crane_using_subcommand run" -s v -l verbose -d 'Say
 complete -c crane -n "__fish_crane_using_subcommand run" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l system -d 'System message' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l session -d 'Keep the conversation under this name, and go on with what is there' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-prompt -d 'Keep the state of the cache beside the session, so that it goes on without being computed again; all states together take MIB at most [default: 2048]' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l initial -d 'The first message (\'-\': all of stdin, and then the terminal)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l format -d 'ndjson (also --json): each line of stdin is a JSON object, and each reply is one' -r -f -a "text\t''
+ndjson\t''"
 complete -c crane -n "__fish_crane_using_subcommand chat" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
 q4k\t''
 q6k\t''"
+complete -c crane -n "__fish_crane_using_subcommand chat" -l think -d 'Whether a model that can think does so before it answers [default: as its template says]' -r -f -a "on\t''
+off\t''"
+complete -c crane -n "__fish_crane_using_subcommand chat" -l markdown -d 'Colour Markdown on a terminal' -r -f -a "on\t''
+off\t''"
+complete -c crane -n "__fish_crane_using_subcommand chat" -l overflow -d 'What to do when the conversation no longer fits the context' -r -f -a "error\t'Refuse the message'
+oldest\t'Leave out the oldest turns, and say which'
+summarise\t'Put a summary in the place of the older turns'"
 complete -c crane -n "__fish_crane_using_subcommand chat" -s n -l max-tokens -d 'Tokens to generate at most [default: until the model stops or the context is full]' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -l temp -l temperature -d 'Temperature; 0 always takes the likeliest token' -r
@@ -299,13 +311,16 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-dir -d 'Where
 complete -c crane -n "__fish_crane_using_subcommand chat" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand chat" -s C -l continue -d 'Go on with the session that was used last'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l no-history -d 'Do not remember the typed lines'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l stats -d 'Times, speeds and memory on stderr after each reply'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l show-thinking -d 'Show the thinking, on stderr, also where stdout or stderr is not a terminal'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand chat" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand chat" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l json -d 'Print JSON on stdout'
-complete -c crane -n "__fish_crane_using_subcommand chat" -s h -l help -d 'Print help'
+complete -c crane -n "__fish_crane_using_subcommand chat" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crane -n "__fish_crane_using_subcommand tts" -s m -l model -d 'The model: an alias, org/repo or a Spark-TTS folder' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -s f -l file -d 'Read the text from a file (\'-\' is stdin)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand tts" -s o -l output -d 'Where the speech goes (\'-\': stdout) [default: out.wav]' -r -F

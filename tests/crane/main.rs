@@ -1,6 +1,7 @@
 //! What a user would check, one binary for all files.
 
 mod bench_cli;
+mod chat;
 mod cli;
 mod hub;
 mod hub_cli;

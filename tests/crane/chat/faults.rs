@@ -1,0 +1,126 @@
+//! What bad input gets: one clear line, and nothing is lost.
+
+use super::user::{said, tiny, User};
+
+#[test]
+fn a_damaged_session_is_kept_aside() {
+    let user = User::new();
+    user.objects(&["--session", "talk"], "\"one\"\n");
+    let file = user.session("talk.json");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() - 20]).unwrap();
+    let output = user.chat(&[tiny().to_str().unwrap(), "--session", "talk"], "one\n");
+    assert_eq!(output.status.code(), Some(6));
+    assert_eq!(said(&output).lines().count(), 1);
+    assert!(said(&output).contains("damaged-1"));
+    assert_eq!(
+        std::fs::read(user.session("talk.json.damaged-1")).unwrap(),
+        &bytes[..bytes.len() - 20]
+    );
+    assert_eq!(
+        user.objects(&["--session", "talk"], "\"one\"\n")[0]["turn"],
+        1
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_one_line() {
+    let user = User::new();
+    let home = user.home.path();
+    std::fs::write(home.join("binary"), [0x7f, b'E', b'L', b'F', 0, 0xff]).unwrap();
+    std::fs::write(home.join("zeros"), [b'a', 0, 0]).unwrap();
+    std::fs::write(home.join("long.txt"), "word ".repeat(2000)).unwrap();
+    std::fs::File::create(home.join("huge"))
+        .unwrap()
+        .set_len(100 << 20)
+        .unwrap();
+    let picture = image::RgbImage::new(4, 4);
+    picture.save(home.join("a.png")).unwrap();
+    for (command, code, words) in [
+        ("/load nothing", 3, "no session"),
+        ("/load ../x", 3, "no session"),
+        ("/save ../x", 2, "no name"),
+        ("/read nowhere.txt", 3, "nowhere.txt"),
+        ("/read binary", 2, "not UTF-8"),
+        ("/read zeros", 2, "zero bytes"),
+        ("/read huge", 5, "no context"),
+        ("/read long.txt", 5, "tokens"),
+        ("/read a.png", 2, "/image a.png"),
+        ("/read", 2, "needs the name"),
+        ("/image a.png", 1, "takes no images"),
+        ("/image nowhere.png", 3, "nowhere.png"),
+        ("/regen x", 2, "a seed"),
+        ("/undo", 2, "nothing was said"),
+        ("/retry", 2, "nothing was said"),
+        ("/stats maybe", 2, "on or off"),
+        ("/multi", 2, "terminal"),
+        ("/export md nowhere/a.md", 3, "no folder"),
+    ] {
+        let objects = user.objects(
+            &[],
+            &format!("{}\n\"one\"\n", serde_json::json!({ "command": command })),
+        );
+        let error = &objects[0]["error"];
+        assert_eq!(error["code"], code, "{command}: {error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains(words) && !message.contains('\n'),
+            "{command}: {message}"
+        );
+        assert_eq!(objects[1]["turn"], 1, "{command}");
+    }
+}
+
+#[test]
+fn a_text_file_stands_before_the_next_message() {
+    let user = User::new();
+    std::fs::write(user.home.path().join("notes.txt"), "alpha beta").unwrap();
+    let read = user.objects(&[], "{\"command\":\"/read notes.txt\"}\n\"one\"\n\"one\"\n");
+    let typed = user.objects(&[], "\"alpha beta\\n\\none\"\n\"one\"\n");
+    assert_eq!(read[1]["text"], typed[0]["text"]);
+    assert_eq!(read[2]["prompt_tokens"], typed[1]["prompt_tokens"]);
+}
+
+#[test]
+fn a_dropped_image_is_told_from_text() {
+    let user = User::new();
+    let path = user.home.path().join("a b.png");
+    image::RgbImage::new(4, 4).save(&path).unwrap();
+    let dropped = path.display().to_string().replace(' ', "\\ ");
+    let output = user.chat(&[tiny().to_str().unwrap()], &format!("{dropped}\n"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("takes no images"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn the_command_line_is_looked_at_first() {
+    let user = User::new();
+    let tiny = tiny();
+    let tiny = tiny.to_str().unwrap();
+    for (args, code, words) in [
+        (&[][..], 2, "MODEL"),
+        (&["-C"], 3, "no session"),
+        (&["--session", "new"], 2, "needs a model"),
+        (&[tiny, "--session", "a/b"], 2, "no name"),
+        (&[tiny, "--session", "a", "-C"], 2, "cannot be used"),
+        (&[tiny, "--cache-prompt"], 2, "--session"),
+        (&[tiny, "--overflow", "middle"], 2, "oldest"),
+        (&[tiny, "--think", "maybe"], 2, "off"),
+        (&[tiny, "--format", "xml"], 2, "ndjson"),
+        (&["nowhere.gguf"], 3, "nowhere.gguf"),
+    ] {
+        let output = user.chat(args, "one\n");
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            said(&output)
+        );
+        assert_eq!(said(&output).lines().count(), 1, "{}", said(&output));
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+}
