@@ -85,6 +85,8 @@ impl Chat<'_> {
             output_tokens: output.tokens.len(),
             timings: output.timings,
         };
+        // Kept before it is said to be there.
+        self.keep()?;
         if self.shape == Shape::Ndjson {
             self.write_object(&last, out)?;
         }
@@ -92,7 +94,6 @@ impl Chat<'_> {
             self.settings.terminal.note(&self.stats(&last));
         }
         self.last = Some(last);
-        self.keep()?;
         Ok(output.finish_reason)
     }
 

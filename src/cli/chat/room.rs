@@ -11,8 +11,8 @@ use crate::cli::session::Prompt;
 
 /// What the model is asked for a summary.
 const SUMMARISE: &str =
-    "Summarise our conversation so far in at most 150 words, for yourself to go on with: facts, \
-     names, numbers, decisions, and what is still open. Write nothing but the summary.";
+    "Summarise our conversation so far in at most 150 words: facts, names, numbers, decisions, \
+     open points. Nothing but the summary.";
 /// From this share of the context on the user is told how much is left.
 const NEARLY_FULL: f64 = 0.85;
 
@@ -92,17 +92,24 @@ impl Chat<'_> {
             let prompt = self.prompt(&instruction, skip);
             match prompt {
                 Ok(prompt) if prompt.ids.len() + tokens > context => None,
-                other => Some(other),
+                other => Some(other.map(|prompt| (prompt, skip))),
             }
         });
-        let Some(prompt) = fitting.transpose()? else {
+        let Some((prompt, skip)) = fitting.transpose()? else {
             return self.drop_oldest(question);
         };
         let first = self.conversation.forgotten + 1;
         let through = self.conversation.forgotten + gone;
         let named = turns_named(first, through);
+        let without = match skip {
+            0 => String::new(),
+            n => format!(
+                "; {} no longer fit and are lost to the model",
+                turns_named(first, first + n - 1)
+            ),
+        };
         self.settings.terminal.note(&format!(
-            "[the context is nearly full: summarising {named}]"
+            "[the context is nearly full: summarising {named}{without}]"
         ));
         let options = GenerateOptions {
             sampling: SamplingSettings {

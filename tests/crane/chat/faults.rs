@@ -48,7 +48,6 @@ fn what_cannot_be_done_is_said_in_one_line() {
         ("/read a.png", 2, "/image a.png"),
         ("/read", 2, "needs the name"),
         ("/image a.png", 1, "takes no images"),
-        ("/image nowhere.png", 3, "nowhere.png"),
         ("/regen x", 2, "a seed"),
         ("/undo", 2, "nothing was said"),
         ("/retry", 2, "nothing was said"),

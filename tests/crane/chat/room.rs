@@ -2,7 +2,7 @@
 
 use super::user::{lines, said, tiny, User};
 
-fn talk(overflow: &str) -> std::process::Output {
+fn talk(overflow: &str, context: &str) -> std::process::Output {
     let tiny = tiny();
     let args = [
         tiny.to_str().unwrap(),
@@ -15,7 +15,7 @@ fn talk(overflow: &str) -> std::process::Output {
         "--temp",
         "0",
         "-c",
-        "160",
+        context,
         "--overflow",
         overflow,
     ];
@@ -28,7 +28,7 @@ fn talk(overflow: &str) -> std::process::Output {
 
 #[test]
 fn by_itself_it_is_refused_and_nothing_is_lost() {
-    let output = talk("error");
+    let output = talk("error", "160");
     let objects = lines(&output);
     assert_eq!(output.status.code(), Some(1));
     let refused: Vec<_> = objects.iter().filter(|o| o["error"]["code"] == 5).collect();
@@ -48,7 +48,7 @@ fn by_itself_it_is_refused_and_nothing_is_lost() {
 
 #[test]
 fn the_oldest_turns_go_and_are_named() {
-    let output = talk("oldest");
+    let output = talk("oldest", "160");
     let objects = lines(&output);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(objects[7]["turn"], 8);
@@ -71,7 +71,7 @@ fn the_oldest_turns_go_and_are_named() {
 
 #[test]
 fn the_older_turns_are_summarised() {
-    let output = talk("summarise");
+    let output = talk("summarise", "256");
     let objects = lines(&output);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(objects[7]["turn"], 8);

@@ -164,21 +164,21 @@ fn settings_change_in_the_middle() {
 fn a_script_of_plain_lines_is_a_turn_each() {
     let user = User::new();
     let tiny = tiny();
-    let args = [tiny.to_str().unwrap(), "-n", "4", "--temp", "0", "-q"];
+    let args = [tiny.to_str().unwrap(), "-n", "12", "--temp", "0", "-q"];
     let output = user.chat(
         &args,
         "one\n\n/undo\n//one\n/etc/hosts: what is it?\n/bye\nnever\n",
     );
     assert!(output.status.success());
     let objects = user.objects(
-        &["-n", "4"],
+        &[],
         "\"one\"\n{\"command\":\"/undo\"}\n\"/one\"\n\"/etc/hosts: what is it?\"\n",
     );
     let expected: String = texts(&objects)
         .iter()
         .map(|text| format!("{text}\n"))
         .collect();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
     assert!(said(&output).contains("taken back: one"));
 }
 
