@@ -85,8 +85,8 @@ impl Chat<'_> {
             output_tokens: output.tokens.len(),
             timings: output.timings,
         };
-        // Kept before it is said to be there.
-        self.keep()?;
+        // Kept before it is said to be there, and said also where it could not be kept.
+        let kept = self.keep();
         if self.shape == Shape::Ndjson {
             self.write_object(&last, out)?;
         }
@@ -94,6 +94,7 @@ impl Chat<'_> {
             self.settings.terminal.note(&self.stats(&last));
         }
         self.last = Some(last);
+        kept?;
         Ok(output.finish_reason)
     }
 
