@@ -63,6 +63,11 @@ impl Engine {
         &self.tokenizer
     }
 
+    /// Rows of the output head: the tokenizer may know fewer tokens.
+    pub fn vocab_size(&self) -> usize {
+        self.model.vocab_size()
+    }
+
     /// The most tokens prompt and output may have together.
     pub fn context(&self) -> usize {
         self.model.context()
@@ -100,7 +105,9 @@ impl Engine {
             ..Timings::default()
         };
         let Some(mut logits) = self.prefill(prompt, shared, interrupted)? else {
-            return Ok(Output::empty(FinishReason::Interrupted, timings));
+            let mut output = Output::empty(FinishReason::Interrupted, timings);
+            output.complete = options.constraint.as_ref().map(|_| false);
+            return Ok(output);
         };
         timings.prefill_tps = rate(timings.prefill_tokens, started);
 
@@ -112,6 +119,7 @@ impl Engine {
         let mut sampler = Sampler::new(&options.sampling, options.seed, seen);
         let tokenizer = Arc::clone(&self.tokenizer);
         let mut run = Run::new(&tokenizer, options);
+        let mut constraint = options.constraint.clone();
         let mut first_token: Option<Instant> = None;
         let limit = options.max_tokens.unwrap_or(usize::MAX);
         let finish_reason = loop {
@@ -123,6 +131,11 @@ impl Engine {
             }
             let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
             let raw = options.logprobs.map(|k| (row.clone(), k));
+            if let Some(constraint) = &mut constraint {
+                if !constraint.mask(&mut row, &options.eos_ids)? {
+                    break FinishReason::Stop;
+                }
+            }
             let token = sampler.sample(&mut row).ok_or(GenerateError::BadLogits {
                 position: self.cached.len(),
             })?;
@@ -139,6 +152,12 @@ impl Engine {
                 Taken::Stopped => break FinishReason::Stop,
                 Taken::Refused => break FinishReason::Interrupted,
             }
+            if let Some(constraint) = &mut constraint {
+                constraint.accept(token)?;
+                if constraint.is_complete() {
+                    break FinishReason::Stop;
+                }
+            }
             if run.output.tokens.len() >= limit || self.cached.len() >= self.model.context() {
                 break FinishReason::Length;
             }
@@ -151,7 +170,14 @@ impl Engine {
         if let Some(first_token) = first_token {
             timings.decode_tps = rate(run.output.tokens.len().saturating_sub(1), first_token);
         }
-        run.finish(finish_reason, timings, on_step)
+        let cut_short = run.stopped;
+        let mut output = run.finish(finish_reason, timings, on_step)?;
+        // A stop string also takes away what came before it in its tokens.
+        output.complete = match (&options.constraint, constraint) {
+            (Some(whole), _) if cut_short => Some(whole.admits(&output.text)),
+            (_, state) => state.map(|mut state| state.may_end()),
+        };
+        Ok(output)
     }
 
     /// Negative log-likelihood of each token of `ids` but the first, natural logarithm. None when interrupted.
@@ -283,7 +309,11 @@ enum Taken {
 impl<'a> Run<'a> {
     fn new(tokenizer: &'a Tokenizer, options: &GenerateOptions) -> Self {
         Self {
-            decoder: tokenizer.stream(),
+            decoder: match options.constraint {
+                // The parser sees every byte, and so does the reader.
+                Some(_) => tokenizer.stream_within(),
+                None => tokenizer.stream(),
+            },
             stop: StopMatcher::new(&options.stop),
             stopped: false,
             output: Output::empty(FinishReason::Length, Timings::default()),

@@ -90,6 +90,7 @@ fn greedy_text_is_llama_cpp_s_up_to_the_first_close_call() {
                 eos_ids: Vec::new(),
                 logprobs: Some(0),
                 vocabulary: None,
+                constraint: None,
             };
             let mine = engine
                 .generate(&tokens, &options, &|| false, &mut |_| true)
