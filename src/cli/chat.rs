@@ -7,6 +7,7 @@ use clap::Args;
 use crate::generate::{FinishReason, Output, Step};
 use crate::image::ImageSource;
 
+use super::constraint::{self, ConstraintArgs, Guide};
 use super::conversation::Conversation;
 use super::exit::{self, CliError};
 use super::global::QuantArgs;
@@ -33,6 +34,8 @@ pub struct ChatArgs {
     pub stats: bool,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub constraint: ConstraintArgs,
 }
 
 const HELP: &str = "\
@@ -77,7 +80,8 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
         let text = "chat prints text alone; 'crane run MODEL --messages FILE.json --json' answers a conversation";
         return Err(CliError::Usage(text.into()).into());
     }
-    let session = Session::open(
+    let asked = args.constraint.read(&args.sampling)?;
+    let mut session = Session::open(
         &args.model,
         settings,
         args.quant.quant.choice(),
@@ -86,8 +90,9 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     if session.template.is_none() {
         return Err(session.no_template().into());
     }
+    let mut resolved = args.sampling.resolve(&session.defaults);
+    let guide = asked.prepare(&mut session, &mut resolved, settings)?;
     session.announce(settings);
-    let resolved = args.sampling.resolve(&session.defaults);
     let mut lines = Lines::open(settings);
     if lines.interactive() && !settings.quiet {
         settings.terminal.note(&format!(
@@ -98,6 +103,7 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     let mut chat = Chat {
         session,
         resolved,
+        guide,
         conversation: Conversation::new(args.system.clone()),
         settings,
         stats: args.stats,
@@ -108,6 +114,8 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
 struct Chat<'a> {
     session: Session,
     resolved: Resolved,
+    /// The structure of every reply.
+    guide: Guide,
     conversation: Conversation,
     settings: &'a Settings,
     stats: bool,
@@ -238,8 +246,9 @@ impl Chat<'_> {
                 &output.timings,
             ));
         }
+        let unmet = constraint::unmet(&output, &self.resolved);
         self.conversation.answer(output.text);
-        Ok(output.finish_reason)
+        unmet.map_or(Ok(output.finish_reason), |error| Err(error.into()))
     }
 
     /// The whole conversation goes to the engine each time, which computes only what its cache does not hold.
@@ -267,7 +276,13 @@ impl Chat<'_> {
             failed = result.err();
             failed.is_none()
         };
-        let options = self.resolved.options(None);
+        if let Guide::Choices(choices) = &self.guide {
+            let ends = &self.resolved.eos_ids;
+            let picked = constraint::choose(&mut self.session, &prompt, choices, ends)?;
+            out.write_all(picked.output.text.as_bytes())?;
+            return Ok((picked.output, prompt.ids.len()));
+        }
+        let options = self.guide.lead(self.resolved.options(None));
         let generated = self.session.engine.generate(
             prompt.sequence(),
             &options,

@@ -4,6 +4,7 @@
 //! [`Constraint`], which follows one output token by token ([llguidance](https://crates.io/crates/llguidance) is the
 //! parser). The mask comes first, then penalties and the sampler as they are: greedy is the likeliest allowed token.
 
+mod finite;
 mod formats;
 mod grammar;
 mod keywords;
@@ -91,8 +92,8 @@ impl Constraint {
         let accepting = self.may_end();
         let mut mask = match self.matcher.compute_mask() {
             Ok(mask) => mask,
-            Err(_) if accepting => return Ok(false),
-            Err(error) => return Err(self.failure(&error)),
+            Err(error) if accepting && grammar::is_dead_end(&error) => return Ok(false),
+            Err(error) => return Err(failure(&error)),
         };
         let allowed_ends: Vec<u32> = (self.ends.iter().copied())
             .filter(|&id| mask.is_allowed(id))
@@ -114,10 +115,8 @@ impl Constraint {
     /// # Errors
     /// A token that the mask forbids, a state that costs too much to follow.
     pub fn accept(&mut self, token: u32) -> Result<(), ConstraintError> {
-        match self.matcher.consume_token(token) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.failure(&error)),
-        }
+        let taken = self.matcher.consume_token(token);
+        taken.map_err(|error| failure(&error))
     }
 
     /// Whether the structure is whole and nothing can follow.
@@ -141,12 +140,12 @@ impl Constraint {
         let taken = state.matcher.try_consume_tokens(&tokens);
         spelled && taken.is_ok_and(|n| n == tokens.len()) && state.may_end()
     }
+}
 
-    fn failure(&self, error: &anyhow::Error) -> ConstraintError {
-        match self.matcher.stop_reason() {
-            llguidance::api::StopReason::NoExtensionBias => ConstraintError::DeadEnd,
-            _ => ConstraintError::TooComplex(grammar::first_line(error)),
-        }
+fn failure(error: &anyhow::Error) -> ConstraintError {
+    match grammar::is_dead_end(error) {
+        true => ConstraintError::DeadEnd,
+        false => ConstraintError::TooComplex(grammar::first_line(error)),
     }
 }
 

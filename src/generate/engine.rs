@@ -1,5 +1,7 @@
 //! The decoding loop.
 
+mod choices;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +16,8 @@ use super::{
 use crate::models::picture::{self, Picture, NO_TOKEN};
 use crate::models::{LanguageModel, ModelError};
 use crate::text::Tokenizer;
+
+pub use choices::Scores;
 
 /// Tokens scored between two looks at the interrupt; bounds the logits held.
 const SCORE_CHUNK: usize = 256;

@@ -7,7 +7,7 @@ mod sampler;
 mod stop;
 
 pub use constraint::{Constraint, ConstraintError, Grammar, Spec, Vocabulary};
-pub use engine::{Engine, Sequence};
+pub use engine::{Engine, Scores, Sequence};
 pub use logprobs::log_softmax;
 pub use sampler::Sampler;
 pub use stop::StopMatcher;

@@ -95,7 +95,7 @@ impl Grammar {
         let mut matcher = Matcher::new(Ok(parser));
         match matcher.compute_mask() {
             Ok(_) => Ok(()),
-            Err(_) if matcher.stop_reason().is_ok() => Err(ConstraintError::Nothing(self.name())),
+            Err(error) if is_dead_end(&error) => Err(ConstraintError::Nothing(self.name())),
             Err(error) => Err(ConstraintError::TooComplex(first_line(&error))),
         }
     }
@@ -117,6 +117,12 @@ impl Grammar {
             Kind::Lark => ConstraintError::Lark(text),
         }
     }
+}
+
+/// Whether no token may come next.
+pub(super) fn is_dead_end(error: &anyhow::Error) -> bool {
+    let reason = llguidance::api::StopReason::NoExtensionBias;
+    first_line(error).contains(&reason.to_string())
 }
 
 /// What an error says, without the parser's state and backtrace, on one line.

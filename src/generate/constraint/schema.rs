@@ -15,7 +15,7 @@ use serde_json::{json, Map, Value};
 
 use super::formats::{self, Format};
 use super::keywords::{self, Kind};
-use super::ConstraintError;
+use super::{finite, ConstraintError};
 
 /// What may stand between two values: nothing, or this once.
 const BETWEEN: &str = r"\x20|\n\x20{0,40}";
@@ -41,11 +41,18 @@ pub(super) fn prepare(
         references: Vec::new(),
     };
     walker.schema(&mut schema, "#", 0)?;
+    let mut named = HashSet::new();
     // What a reference names need not stand where a schema is expected.
     while let Some((place, target)) = walker.references.pop() {
         let unknown = || not_a_schema(&place, format!("its $ref {target:?} names nothing in it"));
-        let named = at(&mut schema, &target).ok_or_else(unknown)?;
-        walker.schema(named, target.trim_end_matches('/'), 0)?;
+        let found = find_mut(&mut schema, &target).ok_or_else(unknown)?;
+        walker.schema(found, target.trim_end_matches('/'), 0)?;
+        named.insert(target);
+    }
+    if !finite::has_an_end(&schema, &named, &|target| find(&schema, target)) {
+        let reason =
+            "it asks for itself again without end; let a property be left out, or a list be empty";
+        return Err(ConstraintError::Unsatisfiable(reason.into()));
     }
     if schema == Value::Bool(true) {
         schema = json!({});
@@ -91,17 +98,25 @@ fn not_a_schema(place: &str, reason: String) -> ConstraintError {
     ConstraintError::NotASchema { place, reason }
 }
 
-/// The value at `#/a/b`, as the parser finds it: names are taken as they stand.
-fn at<'a>(schema: &'a mut Value, reference: &str) -> Option<&'a mut Value> {
-    let path = reference.strip_prefix('#')?;
-    let path = path.strip_prefix('/').unwrap_or(path);
-    if path.is_empty() {
-        return Some(schema);
-    }
-    path.split('/').try_fold(schema, |value, name| match value {
+/// The names in `#/a/b`, as the parser takes them: as they stand.
+fn path(reference: &str) -> Vec<&str> {
+    let path = reference.trim_start_matches('#').trim_start_matches('/');
+    path.split('/').filter(|_| !path.is_empty()).collect()
+}
+
+fn find<'a>(schema: &'a Value, reference: &str) -> Option<&'a Value> {
+    let names = path(reference).into_iter();
+    names.fold(Some(schema), |value, name| match value? {
+        Value::Array(list) => list.get(name.parse::<usize>().ok()?),
+        value => value.get(name),
+    })
+}
+
+fn find_mut<'a>(schema: &'a mut Value, reference: &str) -> Option<&'a mut Value> {
+    let names = path(reference).into_iter();
+    names.fold(Some(schema), |value, name| match value? {
         Value::Array(list) => list.get_mut(name.parse::<usize>().ok()?),
-        Value::Object(map) => map.get_mut(name),
-        _ => None,
+        value => value.get_mut(name),
     })
 }
 
