@@ -2,6 +2,8 @@
 
 mod bench_cli;
 mod cli;
+mod constraint;
+mod constraint_cli;
 mod hub;
 mod hub_cli;
 mod hub_server;
