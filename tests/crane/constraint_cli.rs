@@ -75,7 +75,12 @@ fn wrong_choices_are_2() {
     refused(&["--choices", "yes"], 2, &["two choices"]);
     refused(&["--choices", "yes,,no"], 2, &["choice 2"]);
     refused(&["--choices", "yes,no,yes"], 2, &["\"yes\" twice"]);
-    for flag in [["-n", "3"], ["--temp", "0"], ["--seed", "1"], ["--stop", "x"]] {
+    for flag in [
+        ["-n", "3"],
+        ["--temp", "0"],
+        ["--seed", "1"],
+        ["--stop", "x"],
+    ] {
         refused(
             &[&["--choices", "a,b"][..], &flag].concat(),
             2,

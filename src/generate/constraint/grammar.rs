@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use llguidance::api::TopLevelGrammar;
-use llguidance::Matcher;
+use llguidance::{regex_to_lark, Matcher};
 use serde_json::{json, Value};
 
 use super::vocabulary::{environment, factory, special};
@@ -16,7 +16,7 @@ pub enum Spec {
     Schema(Value),
     /// Any JSON object.
     JsonObject,
-    /// A regular expression in Rust's syntax that the whole answer matches; `^` and `$` around it say so once more.
+    /// A regular expression in Rust's syntax that the whole answer matches; `^` and `$` around it say so once more. `\d` is 0 to 9, as in JSON Schema; `\w` takes the letters of every language.
     Regex(String),
     /// A grammar in [llguidance's Lark](https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md).
     Lark(String),
@@ -57,10 +57,10 @@ impl Grammar {
             }
             Spec::Regex(pattern) => {
                 check_regex(&pattern).map_err(ConstraintError::Regex)?;
-                (
-                    Kind::Regex,
-                    TopLevelGrammar::from_regex(unanchored(&pattern)),
-                )
+                (Kind::Regex, {
+                    let pattern = regex_to_lark(unanchored(&pattern), "d");
+                    TopLevelGrammar::from_lark(format!("start: /{pattern}/"))
+                })
             }
             Spec::Lark(text) => {
                 if text.trim().is_empty() {
@@ -112,7 +112,14 @@ impl Grammar {
     pub(super) fn error(&self, error: &anyhow::Error) -> ConstraintError {
         let text = first_line(error);
         match self.kind {
-            Kind::Schema => schema::error(text),
+            Kind::Schema => {
+                let schema = self
+                    .top
+                    .grammars
+                    .iter()
+                    .find_map(|g| g.json_schema.as_ref());
+                schema::error(text, schema.unwrap_or(&Value::Null))
+            }
             Kind::Regex => ConstraintError::Regex(text),
             Kind::Lark => ConstraintError::Lark(text),
         }

@@ -2,10 +2,11 @@
 //! that keep an answer natural and finite.
 //!
 //! Every change narrows what is allowed, so that an answer is valid by the schema as it was written:
-//! - between values stands nothing, one space, or a line break with its indentation;
+//! - the answer is one line: a space may stand behind a comma and a colon, and nowhere else between values;
 //! - text is written as it is: no `\u` escapes, with which one name can be spelled in two ways;
-//! - numbers without bounds stay within ±(2^53 − 1), where every JSON reader keeps them exactly (not where the same
-//!   schema also has `enum`, `const`, `$ref` or alternatives);
+//! - numbers without bounds stay within ±(2^53 − 1), where every JSON reader keeps them exactly, and have six digits
+//!   after the point at most: a small model finds no end of them (not where the same schema also has `enum`, `const`,
+//!   `$ref` or alternatives, or says more);
 //! - `format` becomes the pattern of [`super::formats`].
 
 use std::collections::HashSet;
@@ -17,11 +18,11 @@ use super::formats::{self, Format};
 use super::keywords::{self, Kind};
 use super::{finite, ConstraintError};
 
-/// What may stand between two values: nothing, or this once.
-const BETWEEN: &str = r"\x20|\n\x20{0,40}";
-
 /// The largest whole number up to which f64, and so every JSON reader, keeps all.
 const MOST: u64 = (1 << 53) - 1;
+
+/// The step of numbers where the schema names none.
+const FINEST: f64 = 1e-6;
 
 /// Deeper ones are no schema that a person wrote, and cost the stack.
 const MAX_DEPTH: usize = 100;
@@ -59,7 +60,9 @@ pub(super) fn prepare(
     }
     if schema.is_object() {
         let options = JsonCompileOptions {
-            whitespace_pattern: Some(BETWEEN.into()),
+            item_separator: r",\x20?".into(),
+            key_separator: r":\x20?".into(),
+            whitespace_flexible: false,
             json_allowed_escapes: Some(r#"nrbtf\""#.into()),
             ..JsonCompileOptions::default()
         };
@@ -68,13 +71,17 @@ pub(super) fn prepare(
     Ok(schema)
 }
 
-/// What the parser says of a schema, in the user's terms.
-pub(super) fn error(text: String) -> ConstraintError {
+/// What the parser says of `schema`, in the user's terms.
+pub(super) fn error(text: String, schema: &Value) -> ConstraintError {
     if let Some((_, reason)) = text.split_once("Unsatisfiable schema: ") {
         return ConstraintError::Unsatisfiable(reason.to_string());
     }
     let not_enforced = |keyword: &str, remedy: &str| ConstraintError::NotEnforced {
-        place: "some place".into(),
+        place: {
+            let mut places = Vec::new();
+            places_of(keyword, schema, "#", &mut places);
+            places.join(" or ")
+        },
         keyword: keyword.into(),
         remedy: remedy.into(),
     };
@@ -85,12 +92,28 @@ pub(super) fn error(text: String) -> ConstraintError {
         );
     }
     if text.contains("min/maxProperties only supported") {
-        return not_enforced(
-            "minProperties or maxProperties",
-            "properties that may be left out cannot be counted; list them in required",
-        );
+        let remedy = "properties that may be left out cannot be counted; list them in required";
+        return match schema.to_string().contains("\"maxProperties\"") {
+            true => not_enforced("maxProperties", remedy),
+            false => not_enforced("minProperties", remedy),
+        };
     }
     ConstraintError::Schema(text)
+}
+
+/// Where `keyword` stands.
+fn places_of(keyword: &str, schema: &Value, place: &str, places: &mut Vec<String>) {
+    let within: Vec<(String, &Value)> = match schema {
+        Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), v)).collect(),
+        Value::Array(list) => (0..).map(|i: usize| i.to_string()).zip(list).collect(),
+        _ => return,
+    };
+    if schema.get(keyword).is_some() {
+        places.push(place.to_string());
+    }
+    for (name, value) in within {
+        places_of(keyword, value, &format!("{place}/{name}"), places);
+    }
 }
 
 fn not_a_schema(place: &str, reason: String) -> ConstraintError {
@@ -302,13 +325,14 @@ fn bound_numbers(map: &mut Map<String, Value>) {
     const LOWER: [&str; 2] = ["minimum", "exclusiveMinimum"];
     const UPPER: [&str; 2] = ["maximum", "exclusiveMaximum"];
     const OTHERS: [&str; 6] = ["enum", "const", "$ref", "anyOf", "oneOf", "allOf"];
-    let numeric = |name: &Value| matches!(name.as_str(), Some("integer" | "number"));
-    let is_number = match map.get("type") {
-        Some(Value::Array(types)) => types.iter().any(numeric),
-        Some(name) => numeric(name),
+    let is_type = |name: &str| match map.get("type") {
+        Some(Value::Array(types)) => types.iter().any(|known| known == name),
+        Some(known) => known == name,
         None => false,
     };
-    if !is_number || OTHERS.iter().any(|keyword| map.contains_key(*keyword)) {
+    let fractions = is_type("number");
+    if !(fractions || is_type("integer")) || OTHERS.iter().any(|keyword| map.contains_key(*keyword))
+    {
         return;
     }
     let value = |keyword: &&str| map.get(*keyword).and_then(Value::as_f64);
@@ -320,5 +344,9 @@ fn bound_numbers(map: &mut Map<String, Value>) {
     }
     if upper.is_none() && lower.is_none_or(|lower| lower < most) {
         map.insert("maximum".into(), MOST.into());
+    }
+    let width = upper.unwrap_or(most) - lower.unwrap_or(-most);
+    if fractions && width >= 100.0 * FINEST && !map.contains_key("multipleOf") {
+        map.insert("multipleOf".into(), FINEST.into());
     }
 }

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{
     ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, INVALID_TOKEN,
 };
 use llguidance::ParserFactory;
+use rayon::prelude::*;
 
 use super::grammar::first_line;
 use super::ConstraintError;
 use crate::text::Tokenizer;
 
-/// The tokens of a model. Built once a load, in about 0.1 s for 150,000 tokens.
+/// Tokens that all come or all stay out where free text is asked for, so that they need not be tried one by one:
+/// pieces of JSON text. With the parser's own list of four such sets a mask costs no less (0.4 ms for 150,000 tokens in
+/// a text of bounded length, against 2 to 3 ms with none) and the vocabulary takes twice as long to read.
+const WORDS: &str = r#"[^"\\\x00-\x1F\x7F]{1,10}"#;
+
+/// The tokens of a model. Built once a load, in about 0.3 s for 150,000 tokens.
 pub struct Vocabulary {
     factory: ParserFactory,
 }
@@ -26,16 +31,18 @@ impl Vocabulary {
     /// [`ConstraintError::TooComplex`] where the trie cannot be built.
     pub fn new(tokenizer: &Tokenizer, rows: usize, ends: &[u32]) -> Result<Self, ConstraintError> {
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        let words: Vec<Vec<u8>> = (0..rows).map(|id| word(tokenizer, id)).collect();
+        let words: Vec<Vec<u8>> = (0..rows)
+            .into_par_iter()
+            .map(|id| word(tokenizer, id))
+            .collect();
         Self::of_words(&words, ends)
     }
 
     /// The tokens with these bytes; special ones begin with [`TokTrie::SPECIAL_TOKEN_MARKER`].
     pub(super) fn of_words(words: &[Vec<u8>], ends: &[u32]) -> Result<Self, ConstraintError> {
         let env = environment(words, ends);
-        let slices = SlicedBiasComputer::general_slices();
         Ok(Self {
-            factory: factory(&env, &slices)?,
+            factory: factory(&env, &[WORDS.into()])?,
         })
     }
 
