@@ -165,7 +165,7 @@ pub(super) fn fault(keyword: &str, kind: Kind, value: &Value) -> Option<String> 
                 .map(|reason| format!("its {keyword:?} cannot be used: {reason}"));
         }
         Kind::Schema if !is_schema(value) => "a schema (an object, true or false)",
-        Kind::Schemas if !value.as_array().is_some_and(|list| !list.is_empty()) => {
+        Kind::Schemas if value.as_array().is_none_or(Vec::is_empty) => {
             "a list of schemas, one at least"
         }
         Kind::SchemaOrSchemas if !is_schema(value) && !value.is_array() => {

@@ -128,16 +128,16 @@ fn path(reference: &str) -> Vec<&str> {
 }
 
 fn find<'a>(schema: &'a Value, reference: &str) -> Option<&'a Value> {
-    let names = path(reference).into_iter();
-    names.fold(Some(schema), |value, name| match value? {
+    let mut names = path(reference).into_iter();
+    names.try_fold(schema, |value, name| match value {
         Value::Array(list) => list.get(name.parse::<usize>().ok()?),
         value => value.get(name),
     })
 }
 
 fn find_mut<'a>(schema: &'a mut Value, reference: &str) -> Option<&'a mut Value> {
-    let names = path(reference).into_iter();
-    names.fold(Some(schema), |value, name| match value? {
+    let mut names = path(reference).into_iter();
+    names.try_fold(schema, |value, name| match value {
         Value::Array(list) => list.get_mut(name.parse::<usize>().ok()?),
         value => value.get_mut(name),
     })
