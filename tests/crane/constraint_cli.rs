@@ -6,7 +6,7 @@ fn refused(flags: &[&str], code: i32, words: &[&str]) {
     for command in ["run", "chat"] {
         let prompt: &[&str] = if command == "run" { &["hi"] } else { &[] };
         let line = [&[command, "no-such-model"], prompt, flags].concat();
-        fails(&mut crane().args(line), code, words);
+        fails(crane().args(line), code, words);
     }
 }
 
@@ -97,7 +97,7 @@ fn wrong_choices_are_2() {
         "--logprobs",
         "1",
     ];
-    fails(&mut crane().args(line), 2, &["leave out --logprobs"]);
+    fails(crane().args(line), 2, &["leave out --logprobs"]);
 }
 
 #[test]
