@@ -27,6 +27,7 @@ use crate::hub::{catalogue, store as models};
 use crate::text::Message;
 use crate::weights::Quant;
 
+use super::constraint::{Asked, ConstraintArgs, Guide};
 use super::exit::{self, CliError};
 use super::global::QuantArgs;
 use super::input;
@@ -78,6 +79,8 @@ pub struct ChatArgs {
     pub reply: ReplyArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub constraint: ConstraintArgs,
 }
 
 /// `--format` of a chat.
@@ -93,6 +96,7 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
         true => Shape::Ndjson,
         false => args.format,
     };
+    let asked = args.constraint.read(&args.sampling)?;
     let place = place(args)?;
     if args.cache_prompt.is_some() && place.is_none() {
         let text = "--cache-prompt keeps the cache beside a session: add --session NAME";
@@ -111,10 +115,11 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     };
     let first = first(args.initial.as_deref(), settings)?;
     let quant = args.quant.quant.choice();
-    let session = Session::open(&model, settings, quant, args.sampling.ctx_size)?;
+    let mut session = Session::open(&model, settings, quant, args.sampling.ctx_size)?;
     if session.template.is_none() {
         return Err(session.no_template().into());
     }
+    let guide = asked.clone().prepare(&mut session, settings)?;
     session.announce(settings);
     let entry = Entry {
         stdin_spent: args.initial.as_deref() == Some("-"),
@@ -129,6 +134,8 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     let mut chat = Chat {
         session,
         quant,
+        asked,
+        guide,
         panel: Panel::new(knobs),
         conversation: Conversation::new(args.system.clone()),
         transcript: Transcript::default(),
@@ -213,6 +220,9 @@ fn names(settings: &Settings) -> Names {
 struct Chat<'a> {
     session: Session,
     quant: Option<Quant>,
+    /// The structure of every reply: as asked for, and for this model.
+    asked: Asked,
+    guide: Guide,
     panel: Panel,
     conversation: Conversation,
     transcript: Transcript,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::audio::AudioError;
 use crate::bench::BenchError;
-use crate::generate::GenerateError;
+use crate::generate::{ConstraintError, GenerateError};
 use crate::hub::HubError;
 use crate::image::{ImageError, ProcessorError};
 use crate::models::ModelError;
@@ -72,6 +72,9 @@ fn cause_code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<GenerateError>() {
         return Some(generate_code(error));
     }
+    if let Some(error) = cause.downcast_ref::<ConstraintError>() {
+        return Some(constraint_code(error));
+    }
     if let Some(error) = cause.downcast_ref::<ModelError>() {
         return Some(model_code(error));
     }
@@ -127,9 +130,17 @@ fn generate_code(error: &GenerateError) -> u8 {
     match error {
         GenerateError::Model(error) => model_code(error),
         GenerateError::Text(error) => text_code(error),
+        GenerateError::Constraint(error) => constraint_code(error),
         GenerateError::BadLogits { .. } => FAILED,
         GenerateError::EmptyPrompt | GenerateError::NothingToScore { .. } => USAGE,
         GenerateError::ContextFull { .. } => TOO_LARGE,
+    }
+}
+
+fn constraint_code(error: &ConstraintError) -> u8 {
+    match error {
+        ConstraintError::DeadEnd | ConstraintError::TooComplex(_) => FAILED,
+        _ => USAGE,
     }
 }
 

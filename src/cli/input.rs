@@ -133,7 +133,8 @@ pub fn read_named(path: &Path, settings: &Settings) -> anyhow::Result<String> {
     }
 }
 
-fn read_file(path: &Path) -> anyhow::Result<String> {
+/// The whole of a text file.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<String> {
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("opening {name}"))?;
     text(

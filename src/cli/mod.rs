@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod chat;
 pub mod completions;
+pub mod constraint;
 pub mod defaults;
 pub mod devices;
 pub mod environment;

@@ -23,6 +23,9 @@ pub struct Report<'a> {
     pub threads: usize,
     pub output: &'a Output,
     pub logprobs: bool,
+    /// The structure that was asked for, and what the model gave each choice.
+    pub constraint: Option<Value>,
+    pub choices: Option<Value>,
     /// What was seen of the images, and the boxes that the answer names, for a model of images.
     pub images: Option<Vec<Value>>,
     pub boxes: Option<Value>,
@@ -81,6 +84,8 @@ impl Report<'_> {
         });
         let timings = &output.timings;
         let rest = [
+            ("constraint", self.constraint.clone()),
+            ("choices", self.choices.clone()),
             ("images", self.images.clone().map(Value::from)),
             ("boxes", self.boxes.clone()),
             ("logprobs", self.logprobs.then(|| json!(output.logprobs))),

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::generate::{FinishReason, Output, Step};
 use crate::text::Message;
 
+use super::constraint::{self, Asked, Choice, ConstraintArgs, Guide};
 use super::exit::CliError;
 use super::global::QuantArgs;
 use super::input::{self, Input, InputArgs};
@@ -15,7 +16,7 @@ use super::interrupt;
 use super::output::Sink;
 use super::overflow::{self, Overflow};
 use super::report::{Report, StepJson};
-use super::sampling::SamplingArgs;
+use super::sampling::{Resolved, SamplingArgs};
 use super::session::{Prompt, Session};
 use super::settings::Settings;
 
@@ -60,6 +61,8 @@ pub struct RunArgs {
     pub quant: QuantArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub constraint: ConstraintArgs,
 }
 
 /// `--format`.
@@ -76,6 +79,7 @@ pub enum Shape {
 /// Reads the prompt, loads the model, writes the answer.
 pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     let shape = shape(args, settings)?;
+    let asked = asked(args)?;
     let input = input::gather(&args.input, args.raw, settings)?;
     let mut sink = Sink::open(args.output.as_deref(), out)?;
     let mut session = Session::open(
@@ -98,6 +102,9 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         ))
         .into());
     }
+    let mut resolved = args.sampling.resolve(&session.defaults);
+    let guide = asked.prepare(&mut session, settings)?;
+    guide.limit(&mut resolved);
     session.announce(settings);
     if truncated > 0 {
         settings.note(&format!(
@@ -105,15 +112,17 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
             prompt.ids.len()
         ));
     }
-    let resolved = args.sampling.resolve(&session.defaults);
     let logprobs = args.logprobs.map(|k| k as usize);
-    let output = generate(
-        &mut session,
-        &prompt,
-        &resolved.options(logprobs),
-        shape,
-        &mut sink,
-    )?;
+    let (output, choices) = match &guide {
+        Guide::Choices(choices) => {
+            choose(&mut session, &prompt, choices, &resolved, shape, &mut sink)?
+        }
+        _ => {
+            let options = guide.lead(resolved.options(logprobs));
+            let output = generate(&mut session, &prompt, &options, shape, &mut sink)?;
+            (output, None)
+        }
+    };
     let report = Report {
         session: &session,
         settings: &resolved,
@@ -124,6 +133,8 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         threads: settings.threads,
         output: &output,
         logprobs: logprobs.is_some(),
+        constraint: guide.json(&output),
+        choices: choices.map(|choices| serde_json::json!(choices)),
         images: None,
         boxes: None,
     };
@@ -132,6 +143,11 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         // Half a text looks like a whole one; half an answer in JSON says that it is.
         settings.note("interrupted; the output file is left as it was");
         return Err(CliError::Interrupted.into());
+    }
+    let unmet = constraint::unmet(&output, &resolved);
+    if let (Some(error), Shape::Text, true) = (&unmet, shape, sink.is_file()) {
+        let left = format!("{error}; the output file is left as it was");
+        return Err(CliError::Condition(left).into());
     }
     match shape {
         Shape::Text if output.text.ends_with('\n') => {}
@@ -142,9 +158,23 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     if args.stats {
         settings.terminal.note(&report.stats());
     }
-    match interrupted {
-        true => Err(CliError::Interrupted.into()),
-        false => Ok(()),
+    match (interrupted, unmet) {
+        (true, _) => Err(CliError::Interrupted.into()),
+        (false, Some(error)) => Err(error.into()),
+        (false, None) => Ok(()),
+    }
+}
+
+/// The structure that is asked for; it is looked at before stdin is read.
+fn asked(args: &RunArgs) -> anyhow::Result<Asked> {
+    let asked = args.constraint.read(&args.sampling)?;
+    match (&asked, args.logprobs) {
+        (Asked::Choices(_), Some(_)) => Err(CliError::Usage(
+            "--choices gives each choice its log-probability with --json: leave out --logprobs"
+                .into(),
+        )
+        .into()),
+        _ => Ok(asked),
     }
 }
 
@@ -222,6 +252,22 @@ pub(super) fn generate(
         return Err(error.into());
     }
     Ok(output)
+}
+
+/// The best choice, written at once.
+fn choose(
+    session: &mut Session,
+    prompt: &Prompt,
+    choices: &[String],
+    resolved: &Resolved,
+    shape: Shape,
+    sink: &mut Sink,
+) -> anyhow::Result<(Output, Option<Vec<Choice>>)> {
+    let picked = constraint::choose(session, prompt, choices, &resolved.eos_ids)?;
+    if shape == Shape::Text {
+        sink.write_all(picked.output.text.as_bytes())?;
+    }
+    Ok((picked.output, Some(picked.choices)))
 }
 
 fn write_step(sink: &mut Sink, shape: Shape, step: &Step) -> io::Result<()> {

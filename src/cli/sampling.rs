@@ -113,6 +113,7 @@ impl Resolved {
             eos_ids: self.eos_ids.clone(),
             logprobs,
             vocabulary: None,
+            constraint: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The decoding loop.
 
+mod choices;
+
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +17,8 @@ use super::{
 use crate::models::picture::{self, Picture, NO_TOKEN};
 use crate::models::{LanguageModel, ModelError};
 use crate::text::Tokenizer;
+
+pub use choices::Scores;
 
 /// Tokens scored between two looks at the interrupt; bounds the logits held.
 const SCORE_CHUNK: usize = 256;
@@ -62,6 +66,11 @@ impl Engine {
     /// The tokenizer of the model.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// Rows of the output head: the tokenizer may know fewer tokens.
+    pub fn vocab_size(&self) -> usize {
+        self.model.vocab_size()
     }
 
     /// The most tokens prompt and output may have together.
@@ -153,7 +162,9 @@ impl Engine {
             ..Timings::default()
         };
         let Some(mut logits) = self.prefill(prompt, shared, interrupted)? else {
-            return Ok(Output::empty(FinishReason::Interrupted, timings));
+            let mut output = Output::empty(FinishReason::Interrupted, timings);
+            output.complete = options.constraint.as_ref().map(|_| false);
+            return Ok(output);
         };
         timings.prefill_tps = rate(timings.prefill_tokens, started);
 
@@ -165,6 +176,7 @@ impl Engine {
         let mut sampler = Sampler::new(&options.sampling, options.seed, seen);
         let tokenizer = Arc::clone(&self.tokenizer);
         let mut run = Run::new(&tokenizer, options);
+        let mut constraint = options.constraint.clone();
         let mut first_token: Option<Instant> = None;
         let limit = options.max_tokens.unwrap_or(usize::MAX);
         let finish_reason = loop {
@@ -176,6 +188,11 @@ impl Engine {
             }
             let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
             let raw = options.logprobs.map(|k| (row.clone(), k));
+            if let Some(constraint) = &mut constraint {
+                if !constraint.mask(&mut row, &options.eos_ids)? {
+                    break FinishReason::Stop;
+                }
+            }
             let token = sampler.sample(&mut row).ok_or(GenerateError::BadLogits {
                 position: self.cached.len(),
             })?;
@@ -192,6 +209,12 @@ impl Engine {
                 Taken::Stopped => break FinishReason::Stop,
                 Taken::Refused => break FinishReason::Interrupted,
             }
+            if let Some(constraint) = &mut constraint {
+                constraint.accept(token)?;
+                if constraint.is_complete() {
+                    break FinishReason::Stop;
+                }
+            }
             if run.output.tokens.len() >= limit || self.cached.len() >= self.model.context() {
                 break FinishReason::Length;
             }
@@ -204,7 +227,14 @@ impl Engine {
         if let Some(first_token) = first_token {
             timings.decode_tps = rate(run.output.tokens.len().saturating_sub(1), first_token);
         }
-        run.finish(finish_reason, timings, on_step)
+        let cut_short = run.stopped;
+        let mut output = run.finish(finish_reason, timings, on_step)?;
+        // A stop string also takes away what came before it in its tokens.
+        output.complete = match (&options.constraint, constraint) {
+            (Some(whole), _) if cut_short => Some(whole.admits(&output.text)),
+            (_, state) => state.map(|mut state| state.may_end()),
+        };
+        Ok(output)
     }
 
     /// Negative log-likelihood of each token of `ids` but the first, natural logarithm. None when interrupted.
@@ -336,7 +366,11 @@ enum Taken {
 impl<'a> Run<'a> {
     fn new(tokenizer: &'a Tokenizer, options: &GenerateOptions) -> Self {
         Self {
-            decoder: tokenizer.stream(),
+            decoder: match options.constraint {
+                // The parser sees every byte, and so does the reader.
+                Some(_) => tokenizer.stream_within(),
+                None => tokenizer.stream(),
+            },
             stop: StopMatcher::new(&options.stop),
             stopped: false,
             output: Output::empty(FinishReason::Length, Timings::default()),

@@ -1,11 +1,13 @@
 //! The decoding loop, sampling, stopping, statistics.
 
+mod constraint;
 mod engine;
 mod logprobs;
 mod sampler;
 mod stop;
 
-pub use engine::{Engine, Sequence};
+pub use constraint::{Constraint, ConstraintError, Grammar, Spec, Vocabulary};
+pub use engine::{Engine, Scores, Sequence};
 pub use logprobs::log_softmax;
 pub use sampler::Sampler;
 pub use stop::StopMatcher;
@@ -22,6 +24,8 @@ pub enum GenerateError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Text(#[from] TextError),
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
     #[error("the model's output is not a number (NaN or infinite logits) at token {position}; the file may be damaged: try 'crane verify', or --dtype f32")]
     BadLogits { position: usize },
     #[error("the prompt is empty; give a prompt")]
@@ -83,6 +87,8 @@ pub struct GenerateOptions {
     pub logprobs: Option<usize>,
     /// The only tokens that may come; None: all.
     pub vocabulary: Option<Range<u32>>,
+    /// What the output is held to, before its first token.
+    pub constraint: Option<Constraint>,
 }
 
 /// Why the output ended.
@@ -140,6 +146,8 @@ pub struct Output {
     /// All sampled ids; an EOS that ended it is not among them.
     pub tokens: Vec<u32>,
     pub finish_reason: FinishReason,
+    /// Whether the text is all that the constraint asks for; None without one.
+    pub complete: Option<bool>,
     pub logprobs: Vec<TokenLogprob>,
     pub timings: Timings,
 }
@@ -150,6 +158,7 @@ impl Output {
             text: String::new(),
             tokens: Vec::new(),
             finish_reason,
+            complete: None,
             logprobs: Vec::new(),
             timings,
         }

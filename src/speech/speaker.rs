@@ -214,6 +214,7 @@ impl Speaker {
             // What is drawn is drawn from what an answer is made of: the rest of the vocabulary need not be computed.
             // The likeliest token is the model's own, whatever it is.
             vocabulary: (options.sampling.temperature > 0.0).then_some(spark::ANSWER),
+            constraint: None,
         };
         let mut line = Line::new(match manner {
             Manner::Voice(voice) => Some(voice.global.clone()),

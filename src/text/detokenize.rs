@@ -92,6 +92,42 @@ impl Spelling {
         }
         Ok(Self::Pieces(pieces))
     }
+
+    /// The bytes that `token` adds to a text; `first` where it begins the text.
+    pub fn bytes(&self, token: &str, first: bool) -> Vec<u8> {
+        match self {
+            Self::ByteLevel => {
+                let bytes = token.chars().map(byte_of).collect::<Option<Vec<u8>>>();
+                bytes.unwrap_or_else(|| token.as_bytes().to_vec())
+            }
+            Self::Pieces(pieces) => pieces.bytes(token, first),
+        }
+    }
+}
+
+impl Pieces {
+    fn bytes(&self, token: &str, first: bool) -> Vec<u8> {
+        let before = match first {
+            true => "",
+            false => self.separator,
+        };
+        let mut bytes = before.as_bytes().to_vec();
+        if let Some(byte) = byte_token(token).filter(|_| self.byte_fallback) {
+            bytes.push(byte);
+            return bytes;
+        }
+        let mut text = match self.first_loses {
+            Some(mark) if first => token.replace(mark, ""),
+            _ => token.to_string(),
+        };
+        for (from, to) in &self.replace {
+            if text.contains(from.as_str()) {
+                text = text.replace(from.as_str(), to);
+            }
+        }
+        bytes.extend(text.as_bytes());
+        bytes
+    }
 }
 
 fn flatten(decoder: &Value) -> Vec<&Value> {
@@ -139,15 +175,18 @@ impl Decoding {
         }
     }
 
+    /// The state in the middle of a text: nothing is dropped at its start.
+    pub fn within() -> Self {
+        Self {
+            pending: Vec::new(),
+            strip: 0,
+            first: false,
+        }
+    }
+
     /// Appends the text that `token` completes to `out`.
     pub fn push(&mut self, spelling: &Spelling, token: &str, out: &mut String) {
-        match spelling {
-            Spelling::ByteLevel => match token.chars().map(byte_of).collect::<Option<Vec<u8>>>() {
-                Some(bytes) => self.pending.extend(bytes),
-                None => self.pending.extend(token.as_bytes()),
-            },
-            Spelling::Pieces(pieces) => self.push_piece(pieces, token),
-        }
+        self.pending.extend(spelling.bytes(token, self.first));
         self.first = false;
         self.emit(spelling, false, out);
     }
@@ -155,26 +194,6 @@ impl Decoding {
     /// Appends what is left: an unfinished character becomes U+FFFD.
     pub fn finish(&mut self, spelling: &Spelling, out: &mut String) {
         self.emit(spelling, true, out);
-    }
-
-    fn push_piece(&mut self, pieces: &Pieces, token: &str) {
-        if !self.first {
-            self.pending.extend(pieces.separator.as_bytes());
-        }
-        if let Some(byte) = byte_token(token).filter(|_| pieces.byte_fallback) {
-            self.pending.push(byte);
-            return;
-        }
-        let mut text = match pieces.first_loses {
-            Some(mark) if self.first => token.replace(mark, ""),
-            _ => token.to_string(),
-        };
-        for (from, to) in &pieces.replace {
-            if text.contains(from.as_str()) {
-                text = text.replace(from.as_str(), to);
-            }
-        }
-        self.pending.extend(text.as_bytes());
     }
 
     /// Moves whole characters from `pending` to `out`, and all of it at the end.
@@ -248,6 +267,13 @@ impl<'a> StreamDecoder<'a> {
         Self {
             tokenizer,
             state: Decoding::new(tokenizer.spelling()),
+        }
+    }
+
+    pub(super) fn within(tokenizer: &'a Tokenizer) -> Self {
+        Self {
+            tokenizer,
+            state: Decoding::within(),
         }
     }
 }

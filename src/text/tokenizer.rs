@@ -149,6 +149,19 @@ impl Tokenizer {
         StreamDecoder::new(self)
     }
 
+    /// A decoder for ids in the middle of a text, where no space is dropped at the start: the text is
+    /// [`Tokenizer::token_bytes`] of all ids in a row, read as UTF-8.
+    pub fn stream_within(&self) -> StreamDecoder<'_> {
+        StreamDecoder::within(self)
+    }
+
+    /// The bytes that `id` adds in the middle of a text; None for special tokens and ids past the vocabulary, which
+    /// add none.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        let token = self.visible(id, true)?;
+        Some(self.spelling.bytes(&token, false))
+    }
+
     pub(super) fn spelling(&self) -> &Spelling {
         &self.spelling
     }

@@ -9,7 +9,7 @@ use predicates::prelude::PredicateBooleanExt;
 use predicates::str::{contains, is_empty, starts_with};
 
 /// crane in an environment of its own: an empty cache, offline, no settings of the person who runs the tests.
-fn crane() -> Command {
+pub(super) fn crane() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crane"));
     for name in ["HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN"] {
         command.env_remove(name);
@@ -23,7 +23,7 @@ fn crane() -> Command {
 }
 
 /// Fails with `code`, one line on stderr that holds `words`, and nothing on stdout.
-fn fails(command: &mut Command, code: i32, words: &[&str]) {
+pub(super) fn fails(command: &mut Command, code: i32, words: &[&str]) {
     let output = command.output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{stderr}");

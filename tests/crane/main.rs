@@ -3,6 +3,8 @@
 mod bench_cli;
 mod chat;
 mod cli;
+mod constraint;
+mod constraint_cli;
 mod hub;
 mod hub_cli;
 mod hub_server;

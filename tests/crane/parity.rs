@@ -98,6 +98,7 @@ fn greedy(engine: &mut Engine, prompt: &[u32], steps: usize, penalty: f64, eos: 
         eos_ids: eos.to_vec(),
         logprobs: Some(5),
         vocabulary: None,
+        constraint: None,
     };
     engine
         .generate(prompt, &options, &|| false, &mut |_| true)

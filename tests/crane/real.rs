@@ -16,7 +16,7 @@ const MODELS: [&str; 3] = ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-
 const CLEAR_GAP: f64 = 0.3;
 
 /// The model's file, or None (said) where it is not in the cache.
-fn cached(model: &str) -> Option<PathBuf> {
+pub(super) fn cached(model: &str) -> Option<PathBuf> {
     let settings =
         crane::cli::environment::hub_settings(&|name| std::env::var(name).ok(), None, true);
     match hub::locate(model, &settings, &hub::Silent) {
@@ -37,7 +37,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama_cpp")
 }
 
-fn open(path: &Path) -> (Engine, Checkpoint) {
+pub(super) fn open(path: &Path) -> (Engine, Checkpoint) {
     let checkpoint = Checkpoint::open(path).unwrap();
     let options = LoadOptions {
         device: candle_core::Device::Cpu,
@@ -90,6 +90,7 @@ fn greedy_text_is_llama_cpp_s_up_to_the_first_close_call() {
                 eos_ids: Vec::new(),
                 logprobs: Some(0),
                 vocabulary: None,
+                constraint: None,
             };
             let mine = engine
                 .generate(&tokens, &options, &|| false, &mut |_| true)

@@ -13,6 +13,7 @@ use super::slash::turns;
 use super::store::Kept;
 use super::view::{Look, View};
 use super::{Chat, Shape};
+use crate::cli::constraint::{self, Guide};
 use crate::cli::interrupt;
 use crate::cli::report;
 use crate::cli::sampling::Resolved;
@@ -37,6 +38,7 @@ impl Chat<'_> {
         self.session.think = self.panel.now.reply.think.map(|think| think == Switch::On);
         let mut resolved = self.panel.now.sampling.resolve(&self.session.defaults);
         resolved.seed = seed.unwrap_or(resolved.seed);
+        self.guide.limit(&mut resolved);
         self.unanswered = Some((question.clone(), resolved.seed));
         let prompt = self.make_room(&question)?;
         let output = self.generate(&prompt, &resolved, out)?;
@@ -80,7 +82,7 @@ impl Chat<'_> {
         self.transcript.reply(tokenizer, &turn.reply, &turn.tokens);
         self.conversation.push(turn);
         let last = Last {
-            resolved,
+            resolved: resolved.clone(),
             prompt_tokens: prompt.ids.len(),
             output_tokens: output.tokens.len(),
             timings: output.timings,
@@ -95,7 +97,10 @@ impl Chat<'_> {
         }
         self.last = Some(last);
         kept?;
-        Ok(output.finish_reason)
+        match constraint::unmet(&output, &resolved) {
+            Some(error) => Err(error.into()),
+            None => Ok(output.finish_reason),
+        }
     }
 
     /// The whole conversation goes to the engine each time, which computes only what its cache does not hold.
@@ -144,12 +149,19 @@ impl Chat<'_> {
         };
         let mut view = View::new(out, look, self.parts(prompt));
         let _polled = interrupt::Deferred::new();
+        if let Guide::Choices(choices) = &self.guide {
+            let ends = &resolved.eos_ids;
+            let picked = constraint::choose(&mut self.session, prompt, choices, ends)?;
+            view.push(&picked.output.text)?;
+            view.finish()?;
+            return Ok(picked.output);
+        }
         let mut failed: Option<io::Error> = None;
         let mut on_step = |step: Step| {
             failed = view.push(step.text).err();
             failed.is_none()
         };
-        let options = resolved.options(None);
+        let options = self.guide.lead(resolved.options(None));
         let generated = self.session.engine.generate(
             prompt.sequence(),
             &options,

@@ -197,13 +197,15 @@ impl Chat<'_> {
             ));
         }
         let context = self.panel.now.sampling.ctx_size;
-        let session = Session::open(name, self.settings, self.quant, context)?;
+        let mut session = Session::open(name, self.settings, self.quant, context)?;
         if session.template.is_none() {
             return Err(session.no_template().into());
         }
+        let guide = self.asked.clone().prepare(&mut session, self.settings)?;
         session.announce(self.settings);
         let other = session.located.resolved != self.session.located.resolved;
         self.session = session;
+        self.guide = guide;
         if other {
             self.conversation.forget_tokens();
         }

@@ -118,6 +118,8 @@ impl Work<'_> {
             threads: self.settings.threads,
             output,
             logprobs: self.args.logprobs.is_some(),
+            constraint: None,
+            choices: None,
             images: Some(images(&prompt.looks)),
             boxes,
         }

@@ -1,0 +1,408 @@
+use serde_json::json;
+
+use super::vocabulary::special;
+use super::*;
+
+const END: u32 = 265;
+const OTHER_END: u32 = 266;
+const TOOL: u32 = 264;
+const NO_TOKEN: u32 = 267;
+/// More rows than the vocabulary has tokens.
+const ROWS: usize = 300;
+
+/// Single bytes, some longer tokens, a special token and two ends.
+fn constraint(spec: Spec) -> Constraint {
+    let mut words: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
+    for word in ["{\"", "\":", "\"}", "yes", "no", "  ", "\n  ", "true"] {
+        words.push(word.as_bytes().to_vec());
+    }
+    for name in ["<|tool|>", "<|im_end|>", "<|endoftext|>"] {
+        words.push(special(name));
+    }
+    words.push(Vec::new());
+    let vocabulary = Vocabulary::of_words(&words, &[END, OTHER_END]).unwrap();
+    Constraint::new(&Grammar::new(spec).unwrap(), &vocabulary).unwrap()
+}
+
+/// The tokens that are left, and whether more than the end may come.
+fn allowed(constraint: &mut Constraint, ends: &[u32]) -> (Vec<u32>, bool) {
+    let mut logits = vec![0.0f32; ROWS];
+    let goes_on = constraint.mask(&mut logits, ends).unwrap();
+    let left = (0..ROWS as u32).filter(|&id| logits[id as usize] == 0.0);
+    (left.collect(), goes_on)
+}
+
+fn take(constraint: &mut Constraint, text: &str) {
+    for byte in text.bytes() {
+        constraint.accept(u32::from(byte)).unwrap();
+    }
+}
+
+fn schema(value: serde_json::Value) -> Spec {
+    Spec::Schema(value)
+}
+
+fn refused(spec: Spec) -> String {
+    match Grammar::new(spec.clone()) {
+        Ok(_) => panic!("{spec:?} is taken"),
+        Err(error) => {
+            let text = error.to_string();
+            assert_eq!(text.lines().count(), 1, "{text}");
+            text
+        }
+    }
+}
+
+#[test]
+fn only_what_may_come_is_left() {
+    let mut state = constraint(Spec::Regex("yes|no+".into()));
+    let (left, goes_on) = allowed(&mut state, &[END]);
+    // y, n, "yes" and "no".
+    assert_eq!((left, goes_on), (vec![110, 121, 259, 260], true));
+    assert!(!state.may_end());
+    let mut yes = state.clone();
+    yes.accept(259).unwrap();
+    assert!(yes.is_complete(), "nothing can follow \"yes\"");
+    state.accept(260).unwrap();
+    assert!(state.may_end() && !state.is_complete());
+    // The ends come where the text may end, those that were asked for.
+    let both = allowed(&mut state.clone(), &[END, OTHER_END]);
+    assert_eq!(both, (vec![111, END, OTHER_END], true));
+    assert_eq!(allowed(&mut state, &[]), (vec![111], true));
+}
+
+#[test]
+fn special_tokens_and_rows_without_a_token_never_come_as_text() {
+    let mut state = constraint(Spec::Regex("(?s:.)*".into()));
+    let (left, _) = allowed(&mut state, &[END]);
+    assert!(left.contains(&65) && left.contains(&END));
+    for id in [TOOL, OTHER_END, NO_TOKEN, ROWS as u32 - 1] {
+        assert!(!left.contains(&id), "{id}");
+    }
+    // 0xff begins no character.
+    assert!(!left.contains(&255));
+}
+
+#[test]
+fn a_grammar_may_name_a_special_token() {
+    let mut state = constraint(Spec::Lark("start: \"a\" <|tool|>".into()));
+    take(&mut state, "a");
+    assert_eq!(allowed(&mut state, &[END]).0, [TOOL]);
+    state.accept(TOOL).unwrap();
+    assert!(state.is_complete());
+}
+
+#[test]
+fn a_token_that_is_not_allowed_is_an_error() {
+    let mut state = constraint(Spec::Regex("yes".into()));
+    assert!(state.accept(260).is_err());
+}
+
+#[test]
+fn whole_texts_are_admitted() {
+    for (regex, text, admitted) in [
+        ("yes|no", "yes", true),
+        ("yes|no", "ye", false),
+        ("yes|no", "yess", false),
+        ("^a|b$", "a", true),
+        ("^a|b$", "b", true),
+        ("^ab$", "ab", true),
+        (r"a\$", "a$", true),
+        ("a/b", "a/b", true),
+        (r"\d\w", "4é", true),
+        (r"[\d.]+/\d", "4.5/6", true),
+        (r"\d", "๓", false),
+        ("[é日]+", "日é", true),
+        ("(?i)yes", "YeS", true),
+        (".", "\n", false),
+    ] {
+        let state = constraint(Spec::Regex(regex.into()));
+        assert_eq!(state.admits(text), admitted, "{regex} {text}");
+    }
+}
+
+#[test]
+fn json_is_one_line_with_a_space_behind_commas_and_colons_at_most() {
+    let state = constraint(schema(json!({
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": {"type": "integer"}}},
+        "required": ["a"], "additionalProperties": false
+    })));
+    for text in [r#"{"a":[1,2]}"#, r#"{"a": [1, 2]}"#] {
+        assert!(state.admits(text), "{text}");
+    }
+    for text in [
+        r#" {"a":[]}"#,
+        r#"{"a":[]} "#,
+        r#"{"a":  []}"#,
+        "{\"a\":\n[]}",
+        r#"{ "a":[]}"#,
+        r#"{"a" :[]}"#,
+        r#"{"\u0061":[]}"#,
+        r#"{"a":[9007199254740992]}"#,
+        r#"{"a":[],"b":1}"#,
+    ] {
+        assert!(!state.admits(text), "{text}");
+    }
+    let mut state = state;
+    take(&mut state, r#"{"a":[]}"#);
+    assert!(state.is_complete(), "no further pass is needed for the end");
+}
+
+#[test]
+fn numbers_end() {
+    let state = constraint(schema(
+        json!({"type": "number", "minimum": -1, "exclusiveMaximum": 2}),
+    ));
+    for (text, admitted) in [
+        ("0.123456", true),
+        ("-1", true),
+        ("1.999999", true),
+        ("-0.5", true),
+        ("2", false),
+        ("2.0", false),
+        ("0.1234567", false),
+        ("1.0000000", false),
+    ] {
+        assert_eq!(state.admits(text), admitted, "{text}");
+    }
+    // Finer ones are asked for.
+    let fine = json!({"type": "number", "minimum": 0.0000001, "maximum": 0.0000002});
+    assert!(constraint(schema(fine)).admits("0.00000015"));
+    let whole = constraint(schema(json!({"type": "integer", "minimum": 0})));
+    assert!(whole.admits("9007199254740991") && !whole.admits("9007199254740992"));
+}
+
+#[test]
+fn a_reference_may_come_back_to_itself() {
+    let list = json!({"$ref": "#/$defs/list", "$defs": {"list": {"anyOf": [{"type": "null"}, {
+        "type": "object", "properties": {"tail": {"$ref": "#/$defs/list"}},
+        "required": ["tail"], "additionalProperties": false}]}}});
+    let state = constraint(schema(list));
+    assert!(state.admits(r#"{"tail": {"tail": null}}"#));
+    assert!(!state.admits(r#"{"tail": {"tail": 1}}"#));
+}
+
+#[test]
+fn dates_are_days_of_the_calendar() {
+    let state = constraint(schema(json!({"type": "string", "format": "date"})));
+    for (day, exists) in [
+        ("2024-02-29", true),
+        ("2023-02-29", false),
+        ("2000-02-29", true),
+        ("1900-02-29", false),
+        ("2023-02-28", true),
+        ("2023-04-31", false),
+        ("2023-12-31", true),
+        ("2023-13-01", false),
+        ("2023-00-10", false),
+    ] {
+        assert_eq!(state.admits(&format!("\"{day}\"")), exists, "{day}");
+    }
+}
+
+#[test]
+fn what_nothing_satisfies_is_refused() {
+    for (value, word) in [
+        (json!(false), "false"),
+        (json!({"enum": []}), "empty"),
+        (
+            json!({"type": "string", "minLength": 3, "maxLength": 2}),
+            "minLength",
+        ),
+        (
+            json!({"type": "integer", "minimum": 3, "maximum": 2}),
+            "minimum",
+        ),
+        (
+            json!({"type": "array", "minItems": 3, "maxItems": 2}),
+            "minItems",
+        ),
+        (json!({"type": "string", "const": 3}), "incompatible"),
+        (
+            json!({"allOf": [{"type": "integer"}, {"type": "string"}]}),
+            "incompatible",
+        ),
+        (
+            json!({"type": "object", "required": ["a"], "additionalProperties": false}),
+            "'a'",
+        ),
+        (
+            json!({"required": ["a", "b"], "maxProperties": 1}),
+            "maxProperties is 1",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}),
+            "without end",
+        ),
+        (
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
+            "without end",
+        ),
+        (
+            json!({"type": "array", "items": {"$ref": "#"}, "minItems": 1}),
+            "without end",
+        ),
+    ] {
+        let text = refused(schema(value));
+        assert!(text.starts_with("no JSON satisfies the schema"), "{text}");
+        assert!(text.contains(word), "{text}");
+    }
+    assert!(refused(Spec::Regex(r"[^\s\S]".into())).contains("nothing matches"));
+    assert!(refused(Spec::Lark("start: a\na: a \"x\"".into())).contains("nothing matches"));
+}
+
+#[test]
+fn what_is_no_schema_is_refused_with_its_place() {
+    for (value, words) in [
+        (json!([]), ["[]", "#"]),
+        (json!({"type": 3}), ["\"type\" is 3", "at #"]),
+        (json!({"type": "text"}), ["\"type\" is \"text\"", "at #"]),
+        (
+            json!({"properties": {"a": {"minLength": -1}}}),
+            ["\"minLength\" is -1", "#/properties/a"],
+        ),
+        (
+            json!({"items": {"required": "a"}}),
+            ["\"required\"", "#/items"],
+        ),
+        (json!({"anyOf": []}), ["\"anyOf\"", "one at least"]),
+        (
+            json!({"properties": [1]}),
+            ["\"properties\"", "object of schemas"],
+        ),
+        (
+            json!({"properties": {"a": 3}}),
+            ["3 is no schema", "#/properties/a"],
+        ),
+        (json!({"multipleOf": 0}), ["\"multipleOf\" is 0", "above 0"]),
+        (
+            json!({"pattern": "(a"}),
+            ["unclosed group at character 1", "at #"],
+        ),
+        (json!({"pattern": "a(?=b)"}), ["look-around", "character 2"]),
+        (
+            json!({"patternProperties": {"[": {}}}),
+            ["unclosed character class", "patternProperties"],
+        ),
+        (json!({"$ref": "#/$defs/x"}), ["names nothing", "#/$defs/x"]),
+    ] {
+        let text = refused(schema(value));
+        assert!(text.starts_with("the schema is no JSON Schema"), "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word} is not in: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_enforced_is_refused_with_what_to_do() {
+    for (value, words) in [
+        (json!({"not": {"type": "null"}}), ["\"not\"", "anyOf"]),
+        (
+            json!({"properties": {"a": {"uniqueItems": true}}}),
+            ["\"uniqueItems\" (at #/properties/a)", "leave it out"],
+        ),
+        (json!({"if": {}}), ["\"if\"", "anyOf"]),
+        (json!({"contains": {}}), ["\"contains\"", "prefixItems"]),
+        (
+            json!({"dependentRequired": {}}),
+            ["\"dependentRequired\"", "anyOf"],
+        ),
+        (
+            json!({"propertyNames": {"pattern": "a"}}),
+            ["\"propertyNames\"", "patternProperties"],
+        ),
+        (
+            json!({"unevaluatedProperties": false}),
+            ["unevaluatedProperties", "additionalProperties"],
+        ),
+        (
+            json!({"oneOf": [{"type": "integer"}, {"type": "number"}]}),
+            ["\"oneOf\" (at #)", "may overlap"],
+        ),
+        (json!({"minProperties": 2}), ["\"minProperties\"", "twice"]),
+        (
+            json!({"properties": {"a": {}, "b": {}}, "maxProperties": 1, "type": "object"}),
+            ["\"maxProperties\" (at #)", "required"],
+        ),
+        (
+            json!({"$ref": "https://example.org/s"}),
+            ["\"$ref\"", "https://example.org/s"],
+        ),
+        (json!({"format": "regex"}), ["format: regex", "date-time"]),
+    ] {
+        let text = refused(schema(value));
+        assert!(text.contains("cannot be enforced"), "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word} is not in: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let value = json!({"type": "integer", "minimun": 3, "x-note": 1, "uniqueItems": false,
+        "title": "t", "anyOf": [{"format": "int32"}]});
+    let grammar = Grammar::new(schema(value)).unwrap();
+    let notes = grammar.notes().join("\n");
+    assert_eq!(grammar.notes().len(), 3, "{notes}");
+    for word in ["\"minimun\" (at #)", "x-note", "\"int32\" (at #/anyOf/0)"] {
+        assert!(notes.contains(word), "{notes}");
+    }
+}
+
+#[test]
+fn wrong_expressions_and_grammars_are_refused_with_the_place() {
+    for (spec, words) in [
+        (Spec::Regex(String::new()), ["regular expression", "empty"]),
+        (Spec::Regex("é(a".into()), ["unclosed group", "character 2"]),
+        (Spec::Regex("a(?=b)".into()), ["look-around", "character 2"]),
+        (
+            Spec::Regex(r"\bword\b".into()),
+            ["regular expression", "lookarounds"],
+        ),
+        (
+            Spec::Regex(r"\p{Foo}".into()),
+            ["property not found", "character 1"],
+        ),
+        (Spec::Lark(" \n".into()), ["grammar", "empty"]),
+        (Spec::Lark("start: a".into()), ["1(8)", "unknown name"]),
+        (Spec::Lark("start".into()), ["1(6)", "Expected"]),
+        (Spec::Lark("start: /(/".into()), ["1(8)", "unclosed group"]),
+        (
+            Spec::Lark("other: \"a\"".into()),
+            ["grammar", "no start rule"],
+        ),
+    ] {
+        let text = refused(spec);
+        for word in words {
+            assert!(text.contains(word), "{word} is not in: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_special_token_that_the_model_lacks_is_an_error() {
+    let words: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
+    let vocabulary = Vocabulary::of_words(&words, &[]).unwrap();
+    let grammar = Grammar::new(Spec::Lark("start: <|none|>".into())).unwrap();
+    let error = Constraint::new(&grammar, &vocabulary).unwrap_err();
+    assert!(matches!(error, ConstraintError::Lark(_)), "{error}");
+    // Without any end token the text is still followed.
+    let digits = Grammar::new(Spec::Regex("[0-9]{2}".into())).unwrap();
+    let mut state = Constraint::new(&digits, &vocabulary).unwrap();
+    take(&mut state, "42");
+    assert!(state.is_complete());
+}
+
+#[test]
+fn a_vocabulary_that_cannot_spell_the_answer_is_a_dead_end() {
+    let words = vec![b"a".to_vec(), b"b".to_vec()];
+    let vocabulary = Vocabulary::of_words(&words, &[]).unwrap();
+    let grammar = Grammar::new(Spec::Regex("ac".into())).unwrap();
+    let mut state = Constraint::new(&grammar, &vocabulary).unwrap();
+    state.accept(0).unwrap();
+    let error = state.mask(&mut [0.0; 2], &[]).unwrap_err();
+    assert_eq!(error, ConstraintError::DeadEnd);
+}
