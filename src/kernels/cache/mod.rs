@@ -8,6 +8,7 @@ mod tests;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use half::f16;
 
@@ -91,13 +92,14 @@ pub enum CacheError {
     Memory { tokens: usize, bytes: usize },
 }
 
-/// The cache of one layer for one sequence. It grows by chunks of 256 tokens, and nothing moves when it does.
+/// The cache of one layer for one sequence. It grows by chunks of 256 tokens, and nothing moves when it does. Sequences
+/// that begin alike share the chunks of their beginning until one of them writes there.
 pub struct KvCache {
     shape: Shape,
     context: usize,
     kind: CacheType,
     len: usize,
-    chunks: Vec<Chunk>,
+    chunks: Vec<Arc<Chunk>>,
 }
 
 impl KvCache {
@@ -127,7 +129,7 @@ impl KvCache {
         self.kind
     }
 
-    /// Bytes allocated.
+    /// Bytes allocated, shared ones included.
     pub fn bytes(&self) -> usize {
         self.chunks.len() * self.shape.chunk_bytes()
     }
@@ -135,6 +137,18 @@ impl KvCache {
     /// Forgets all but the first `len` tokens; their memory stays for the next ones.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
+    }
+
+    /// Becomes the first `len` tokens of `other`, a cache of the same shape and type; no number is copied yet.
+    ///
+    /// # Panics
+    /// Another shape or type, or fewer tokens in `other`.
+    pub fn begin_as(&mut self, other: &Self, len: usize) {
+        assert!(self.shape == other.shape && self.kind == other.kind && len <= other.len);
+        self.chunks.clear();
+        let shared = &other.chunks[..len.div_ceil(CHUNK)];
+        self.chunks.extend(shared.iter().cloned());
+        self.len = len;
     }
 
     /// Adds `tokens` keys and values, each `[tokens, kv_heads · head_dim]` with rows `stride` numbers apart (they may
@@ -208,7 +222,7 @@ impl KvCache {
         }
     }
 
-    /// Allocates what `len` tokens need.
+    /// Allocates what `len` tokens need, and makes what will be written this cache's own.
     fn reserve(&mut self, len: usize) -> Result<(), CacheError> {
         let (chunks, bytes) = (len.div_ceil(CHUNK), self.shape.chunk_bytes());
         let error = CacheError::Memory {
@@ -221,9 +235,17 @@ impl KvCache {
                 return Err(error);
             }
         }
+        for chunk in self.chunks.iter_mut().take(chunks).skip(self.len / CHUNK) {
+            if Arc::get_mut(chunk).is_none() {
+                *chunk = match chunk.copy() {
+                    Some(own) => Arc::new(own),
+                    None => return Err(error),
+                };
+            }
+        }
         while self.chunks.len() < chunks {
             match Chunk::new(bytes) {
-                Some(chunk) => self.chunks.push(chunk),
+                Some(chunk) => self.chunks.push(Arc::new(chunk)),
                 None => return Err(error),
             }
         }
