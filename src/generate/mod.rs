@@ -1,10 +1,13 @@
 //! The decoding loop, sampling, stopping, statistics.
 
+mod answer;
+mod batch;
 mod engine;
 mod logprobs;
 mod sampler;
 mod stop;
 
+pub use batch::{Batch, Finished, Started, Totals};
 pub use engine::{Engine, Sequence};
 pub use logprobs::log_softmax;
 pub use sampler::Sampler;

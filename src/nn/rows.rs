@@ -61,6 +61,11 @@ impl Workspace {
             inner: Vec::new(),
         }
     }
+
+    /// Whether each token of the passes that follow is computed as if it came alone, to the last bit.
+    pub fn set_apart(&mut self, apart: bool) {
+        self.inputs.apart = apart;
+    }
 }
 
 /// `buffer` with exactly `len` numbers, whatever they are.

@@ -1,5 +1,6 @@
 //! What a user would check, one binary for all files.
 
+mod batch;
 mod bench_cli;
 mod cli;
 mod hub;
