@@ -70,6 +70,11 @@ impl Engine {
         self.model.context()
     }
 
+    /// Bytes that keys and values of a sequence of `tokens` take.
+    pub fn sequence_bytes(&self, tokens: usize) -> usize {
+        self.model.sequence_bytes(tokens)
+    }
+
     /// Generates after `prompt`. The cache is matched by token prefix, so that only what is new is computed.
     /// `on_step` is called for each token as it is made; returning `false` (a closed pipe, Ctrl-C) ends the
     /// output as [`FinishReason::Interrupted`]. `interrupted` is also polled while the prompt is computed.

@@ -283,6 +283,14 @@ impl LanguageModel for Llama {
         }
     }
 
+    fn sequence_bytes(&self, tokens: usize) -> usize {
+        let caches = self
+            .layers
+            .iter()
+            .map(|layer| layer.self_attn.cache_bytes());
+        caches.sum::<usize>().saturating_mul(tokens)
+    }
+
     fn select(&mut self, slot: usize) {
         assert!(slot < self.cached.len(), "one of the sequences");
         self.slot = slot;

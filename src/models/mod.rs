@@ -92,6 +92,8 @@ pub trait LanguageModel: Send {
     /// Room for `count` sequences, numbered from 0, at least one; what is new is empty, and sequence 0 becomes the
     /// current one.
     fn hold(&mut self, count: usize);
+    /// Bytes that the caches of a sequence of `tokens` take.
+    fn sequence_bytes(&self, tokens: usize) -> usize;
     /// Makes sequence `slot` the current one.
     ///
     /// # Panics

@@ -74,6 +74,12 @@ impl Attention {
         &mut self.caches
     }
 
+    /// Bytes that a token takes in a cache.
+    pub fn cache_bytes(&self) -> usize {
+        let numbers = 2 * self.config.kv_heads * self.config.head_dim;
+        (numbers as f64 * self.caches.number_bytes()) as usize
+    }
+
     /// Whether all of its matrices are quantised.
     pub fn is_packed(&self) -> bool {
         [&self.q, &self.k, &self.v, &self.o]

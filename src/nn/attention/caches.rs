@@ -54,6 +54,14 @@ impl Caches {
         self.current = 0;
     }
 
+    /// Bytes of a number, scales included.
+    pub(super) fn number_bytes(&self) -> f64 {
+        match &self.tensors {
+            None => self.config.cache.bytes(),
+            Some((dtype, _)) => dtype.size_in_bytes() as f64,
+        }
+    }
+
     /// Makes sequence `slot` the current one.
     pub fn select(&mut self, slot: usize) {
         assert!(slot < self.all.len(), "one of the sequences");
