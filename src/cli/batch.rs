@@ -41,11 +41,24 @@ pub struct BatchArgs {
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["words", "prompt", "file", "messages"], value_hint = clap::ValueHint::FilePath)]
     pub batch: Option<PathBuf>,
     /// Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]
-    #[arg(long, value_name = "N", requires = "batch", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: Option<u16>,
     /// Go on with the file of -o: what it has is kept, what is missing is added
-    #[arg(long, requires = "batch")]
+    #[arg(long)]
     pub resume: bool,
+}
+
+impl BatchArgs {
+    /// What means nothing without `--batch`. (clap asks for no argument that conflicts with another one.)
+    pub fn refuse_alone(&self) -> Result<(), CliError> {
+        match (self.parallel, self.resume) {
+            (None, false) => Ok(()),
+            _ => Err(CliError::Usage(
+                "--parallel and --resume are for many prompts: name a file of them with --batch FILE.jsonl"
+                    .into(),
+            )),
+        }
+    }
 }
 
 /// What is kept of a line while it is answered.
@@ -82,6 +95,10 @@ pub fn run(
         Some(asked) => usize::from(asked),
         None => usual_parallel(&session),
     };
+    if parallel > 1 && !session.engine.computes_together() {
+        settings
+            .note("on this device each answer is computed by itself; --parallel changes nothing");
+    }
     if path == std::path::Path::new("-") && settings.terminal.stdin {
         settings.note("reading prompts from the terminal, one JSON object a line (Ctrl-D ends)");
     }

@@ -80,6 +80,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     if let Some(path) = &args.batch.batch {
         return batch::run(path, args, settings, out);
     }
+    args.batch.refuse_alone()?;
     let shape = shape(args, settings)?;
     let input = input::gather(&args.input, args.raw, settings)?;
     let mut sink = Sink::open(args.output.as_deref(), out)?;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::answer::{rate, Answer, Next};
 use super::{log_softmax, FinishReason, GenerateError, GenerateOptions, Output, Step, Timings};
 use crate::models::picture::{self, Picture};
-use crate::models::{LanguageModel, ModelError};
+use crate::models::{LanguageModel, ModelError, Reuse};
 use crate::text::Tokenizer;
 
 /// Tokens scored between two looks at the interrupt; bounds the logits held.
@@ -68,6 +68,11 @@ impl Engine {
     /// The most tokens prompt and output may have together.
     pub fn context(&self) -> usize {
         self.model.context()
+    }
+
+    /// Whether a step of several answers is one pass through the model.
+    pub fn computes_together(&self) -> bool {
+        self.model.reuse() != Reuse::NONE
     }
 
     /// Bytes that keys and values of a sequence of `tokens` take.

@@ -12,7 +12,7 @@ pub struct Reuse {
 }
 
 impl Reuse {
-    /// Nothing is shared.
+    /// Nothing is shared, and sequences are computed one by one: a model on a device without crane's kernels.
     pub const NONE: Self = Self {
         chunk: usize::MAX,
         settled: None,

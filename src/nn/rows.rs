@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::kernels::{attention, Inputs, Simd};
 
-/// Activations of one sequence, `[tokens, width]`.
+/// Activations, `[tokens, width]`.
 pub enum Rows {
     /// f32 in the memory of this machine, for crane's kernels.
     Host { x: Vec<f32>, width: usize },

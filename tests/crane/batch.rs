@@ -360,3 +360,50 @@ fn a_full_context_ends_an_answer_and_a_prompt_past_it_is_an_error() {
     }
     assert_eq!(finished.len(), 4);
 }
+
+#[test]
+fn a_real_model_answers_many_prompts_as_it_answers_each() {
+    for name in ["smollm2-135m", "qwen2.5-coder-0.5b"] {
+        let Some(path) = crate::real::cached(name) else {
+            continue;
+        };
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let loader = Loader::new(&checkpoint, &LoadOptions::default()).unwrap();
+        let model = crane::models::load(&loader, Some(1024)).unwrap();
+        let mut engine = Engine::new(model, Tokenizer::open(&checkpoint).unwrap());
+        let head =
+            "You review code. Be brief, be kind, and say first what matters most. ".repeat(40);
+        let jobs: Vec<_> = [
+            "a list",
+            "a loop in C",
+            "",
+            "an old program of somebody else",
+            "x",
+        ]
+        .iter()
+        .enumerate()
+        .map(|(i, end)| {
+            // All share a few hundred tokens, one more than a pass holds.
+            let text = format!("{}{end}", &head[..[2500, 1200, 2700, 700, 900][i]]);
+            let prompt = engine.tokenizer().encode(&text, true).unwrap();
+            let options = GenerateOptions {
+                sampling: SamplingSettings {
+                    temperature: [0.0, 0.7][i % 2],
+                    ..SamplingSettings::default()
+                },
+                max_tokens: Some(8 + i),
+                ..jobs(1000)[i].1.clone()
+            };
+            (prompt, options)
+        })
+        .collect();
+        let (outputs, reused) = together(&mut engine, &jobs, 3);
+        assert!(reused > 400, "{name}: {reused}");
+        for ((prompt, options), together) in jobs.iter().zip(outputs) {
+            let empty = engine.generate(&[1u32][..], options, &|| false, &mut |_| true);
+            empty.unwrap();
+            let alone = engine.generate(prompt, options, &|| false, &mut |_| true);
+            assert_eq!(alone.unwrap().tokens, together.tokens, "{name}");
+        }
+    }
+}
