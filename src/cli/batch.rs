@@ -108,7 +108,7 @@ pub fn run(
         args,
         settings,
         whole,
-        told: Told::new(settings, answers.before(), parallel),
+        told: Told::new(settings, &answers, parallel),
         noted: session.notes.len(),
         session: &mut session,
         answers,
@@ -197,7 +197,7 @@ impl Work<'_> {
             for finished in self.batch.step(&mut self.session.engine) {
                 self.finish(finished)?;
             }
-            self.told.step(self.answers.written(), &self.batch);
+            self.told.step(&self.answers, &self.batch);
         }
     }
 

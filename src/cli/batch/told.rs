@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
+use super::answers::Answers;
 use crate::cli::devices;
 use crate::cli::session::Session;
 use crate::cli::settings::Settings;
@@ -20,8 +21,11 @@ pub struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    pub fn new(settings: &'a Settings, before: usize, parallel: usize) -> Self {
-        let bar = (settings.terminal.stderr && !settings.quiet).then(ProgressBar::new_spinner);
+    pub fn new(settings: &'a Settings, answers: &Answers, parallel: usize) -> Self {
+        // Answers on the same terminal show by themselves how it gets on.
+        let terminal = settings.terminal;
+        let shown = terminal.stderr && !(terminal.stdout && !answers.is_file());
+        let bar = (shown && !settings.quiet).then(ProgressBar::new_spinner);
         if let Some(bar) = &bar {
             bar.enable_steady_tick(Duration::from_millis(250));
         }
@@ -29,7 +33,7 @@ impl<'a> Told<'a> {
             settings,
             bar,
             started: Instant::now(),
-            before,
+            before: answers.before(),
             parallel,
         }
     }
@@ -42,14 +46,15 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// After a step; `written` lines are answered.
-    pub fn step(&self, written: usize, batch: &Batch) {
+    /// After a step.
+    pub fn step(&self, answers: &Answers, batch: &Batch) {
         if let Some(bar) = &self.bar {
-            let seconds = self.started.elapsed().as_secs_f64();
+            let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
             bar.set_message(format!(
-                "{written} lines answered, {} under way; {:.0} s",
+                "{} lines answered, {} under way, {:.0} tokens/s",
+                answers.written(),
                 batch.live(),
-                seconds
+                batch.totals().tokens as f64 / seconds
             ));
         }
     }

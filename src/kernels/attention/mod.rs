@@ -114,7 +114,8 @@ impl Attention {
         let keys = len - first;
         if tokens >= SETTLED_TOKENS {
             // Too few tasks become more by smaller blocks.
-            let tiles = (self.kv_heads * rows / (TASKS * most_rows)).clamp(1, TILES);
+            let enough = |tiles: &usize| self.kv_heads * rows.div_ceil(tiles * most_rows) >= TASKS;
+            let tiles = (1..=TILES).rev().find(enough).unwrap_or(1);
             let block = rows.min(tiles * most_rows);
             return Plan {
                 rows,
