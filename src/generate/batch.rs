@@ -202,8 +202,8 @@ impl<'t> Batch<'t> {
     /// A place without an answer, if possible not `source`, which may serve again.
     fn free_place(&self, source: usize) -> usize {
         let free = |slot: &usize| self.places[*slot].live.is_none();
-        let others = (0..self.places.len()).filter(|&slot| slot != source);
-        others.filter(free).next().unwrap_or(source)
+        let mut others = (0..self.places.len()).filter(|&slot| slot != source);
+        others.find(free).unwrap_or(source)
     }
 
     /// One token for every answer under way; those that are complete with it.

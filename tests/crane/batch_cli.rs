@@ -81,7 +81,7 @@ fn many(count: usize, max_tokens: usize) -> String {
         let temperature = [0.0, 0.9, 0.4][i % 3];
         json!({
             "id": format!("job {i}"), "prompt": prompt, "max_tokens": 1 + (i * 5) % max_tokens,
-            "temperature": temperature, "seed": i, "ignore_eos": i % 4 != 0,
+            "temperature": temperature, "seed": i, "ignore_eos": !i.is_multiple_of(4),
         })
         .to_string()
             + "\n"

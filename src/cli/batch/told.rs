@@ -24,7 +24,7 @@ impl<'a> Told<'a> {
     pub fn new(settings: &'a Settings, answers: &Answers, parallel: usize) -> Self {
         // Answers on the same terminal show by themselves how it gets on.
         let terminal = settings.terminal;
-        let shown = terminal.stderr && !(terminal.stdout && !answers.is_file());
+        let shown = terminal.stderr && (answers.is_file() || !terminal.stdout);
         let bar = (shown && !settings.quiet).then(ProgressBar::new_spinner);
         if let Some(bar) = &bar {
             bar.enable_steady_tick(Duration::from_millis(250));
