@@ -52,7 +52,7 @@ complete -c crane -n "__fish_crane_needs_command" -f -a "ls" -d 'List the models
 complete -c crane -n "__fish_crane_needs_command" -f -a "show" -d 'Show what a model is, from its headers alone'
 complete -c crane -n "__fish_crane_needs_command" -f -a "rm" -d 'Remove a model from the cache'
 complete -c crane -n "__fish_crane_needs_command" -f -a "verify" -d 'Check a model\'s files against their checksums'
-complete -c crane -n "__fish_crane_needs_command" -f -a "run" -d 'Answer one prompt'
+complete -c crane -n "__fish_crane_needs_command" -f -a "run" -d 'Answer one prompt, or a file of them'
 complete -c crane -n "__fish_crane_needs_command" -f -a "chat" -d 'Hold a conversation'
 complete -c crane -n "__fish_crane_needs_command" -f -a "tts" -d 'Speak a text'
 complete -c crane -n "__fish_crane_needs_command" -f -a "vision" -d 'Answer a question about images'
@@ -223,7 +223,9 @@ complete -c crane -n "__fish_crane_using_subcommand run" -l format -d 'Shape of 
 json\t'One object on one line'
 ndjson\t'One object a token, and the whole object last'"
 complete -c crane -n "__fish_crane_using_subcommand run" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)' -r
-complete -c crane -n "__fish_crane_using_subcommand run" -s o -l output -d 'Write to a file, which appears when it is complete (\'-\': stdout)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -s o -l output -d 'Write to a file, which appears when it is complete, or grows line by line with --batch (\'-\': stdout)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l batch -d 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (\'-\': stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l parallel -d 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
@@ -259,6 +261,7 @@ always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand run" -l raw -d 'Send the prompt as it is, without the model\'s chat template'
 complete -c crane -n "__fish_crane_using_subcommand run" -l stats -d 'Times, speeds, memory and settings on stderr'
+complete -c crane -n "__fish_crane_using_subcommand run" -l resume -d 'Go on with the file of -o: what it has is kept, what is missing is added'
 complete -c crane -n "__fish_crane_using_subcommand run" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
 complete -c crane -n "__fish_crane_using_subcommand run" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand run" -s q -l quiet -d 'Only errors on stderr'
@@ -714,7 +717,7 @@ complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_su
 complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
 complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
 complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "run" -d 'Answer one prompt'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "run" -d 'Answer one prompt, or a file of them'
 complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
 complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "tts" -d 'Speak a text'
 complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "vision" -d 'Answer a question about images'

@@ -5,6 +5,7 @@
 //! one `out` it is handed and everything else to stderr, and returns an error whose exit code
 //! [`exit::code`] knows.
 
+mod batch;
 pub mod bench;
 pub mod chat;
 pub mod completions;
@@ -83,8 +84,8 @@ pub enum Command {
     Rm(rm::RmArgs),
     /// Check a model's files against their checksums
     Verify(verify::VerifyArgs),
-    /// Answer one prompt
-    Run(run::RunArgs),
+    /// Answer one prompt, or a file of them
+    Run(Box<run::RunArgs>),
     /// Hold a conversation
     Chat(chat::ChatArgs),
     /// Speak a text

@@ -1,4 +1,4 @@
-//! `crane run`: one prompt, one answer.
+//! `crane run`: one prompt, one answer; or many, see [`super::batch`].
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::generate::{FinishReason, Output, Step};
-use crate::text::Message;
 
+use super::batch::{self, BatchArgs};
 use super::constraint::{self, Asked, Choice, ConstraintArgs, Guide};
 use super::exit::CliError;
 use super::global::QuantArgs;
@@ -51,12 +51,14 @@ pub struct RunArgs {
     /// For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)
     #[arg(long, value_name = "K")]
     pub logprobs: Option<u32>,
-    /// Write to a file, which appears when it is complete ('-': stdout)
+    /// Write to a file, which appears when it is complete, or grows line by line with --batch ('-': stdout)
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Times, speeds, memory and settings on stderr
     #[arg(long)]
     pub stats: bool,
+    #[command(flatten)]
+    pub batch: BatchArgs,
     #[command(flatten)]
     pub quant: QuantArgs,
     #[command(flatten)]
@@ -78,6 +80,10 @@ pub enum Shape {
 
 /// Reads the prompt, loads the model, writes the answer.
 pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    if let Some(path) = &args.batch.batch {
+        return batch::run(path, args, settings, out);
+    }
+    args.batch.refuse_alone()?;
     let shape = shape(args, settings)?;
     let asked = asked(args)?;
     let input = input::gather(&args.input, args.raw, settings)?;
@@ -192,33 +198,14 @@ fn shape(args: &RunArgs, settings: &Settings) -> Result<Shape, CliError> {
     }
 }
 
-/// The prompt through the template, or as it is. A model without a template (a base model) takes a plain
-/// prompt as it is; a system message or a conversation needs one.
+/// The prompt through the template, or as it is.
 fn render(session: &mut Session, input: Input, args: &RunArgs) -> anyhow::Result<Prompt> {
-    let messages = match input {
-        Input::Messages(messages) => messages,
+    match input {
+        Input::Messages(messages) => session.chat_prompt(&messages, &args.prefill),
         Input::Prompt(text) => {
-            if args.raw || (session.template.is_none() && args.system.is_none()) {
-                if !args.raw {
-                    session.notes.push(
-                        "the model has no chat template; the prompt is sent as it is (--raw)"
-                            .into(),
-                    );
-                }
-                return session.raw_prompt(text + &args.prefill);
-            }
-            conversation(args.system.as_deref(), text)
+            session.prompt(text, args.system.as_deref(), args.raw, &args.prefill)
         }
-    };
-    session.chat_prompt(&messages, &args.prefill)
-}
-
-fn conversation(system: Option<&str>, prompt: String) -> Vec<Message> {
-    let system = system.map(|text| Message::text("system", text));
-    system
-        .into_iter()
-        .chain([Message::text("user", prompt)])
-        .collect()
+    }
 }
 
 /// Generates, writing each piece as it comes. A failed write ends the output and is the error.
@@ -283,17 +270,6 @@ fn write_step(sink: &mut Sink, shape: Shape, step: &Step) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_system_message_comes_first() {
-        let messages = conversation(Some("be brief"), "hi".into());
-        assert_eq!(messages.len(), 2);
-        assert_eq!(
-            (messages[0].role.as_str(), messages[1].role.as_str()),
-            ("system", "user")
-        );
-        assert_eq!(conversation(None, "hi".into()).len(), 1);
-    }
 
     #[test]
     fn steps_are_written_in_their_shape() {

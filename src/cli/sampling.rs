@@ -137,15 +137,15 @@ pub(super) fn top_p(text: &str) -> Result<f64, CliError> {
     number(text, |p| p > 0.0 && p <= 1.0, "above 0, up to 1")
 }
 
-fn min_p(text: &str) -> Result<f64, CliError> {
+pub(super) fn min_p(text: &str) -> Result<f64, CliError> {
     number(text, |p| (0.0..=1.0).contains(&p), "from 0 to 1")
 }
 
-fn repeat_penalty(text: &str) -> Result<f64, CliError> {
+pub(super) fn repeat_penalty(text: &str) -> Result<f64, CliError> {
     number(text, |x| x > 0.0 && x <= 100.0, "above 0, up to 100")
 }
 
-fn additive_penalty(text: &str) -> Result<f64, CliError> {
+pub(super) fn additive_penalty(text: &str) -> Result<f64, CliError> {
     number(text, |x| x.abs() <= 100.0, "from -100 to 100")
 }
 
@@ -172,7 +172,7 @@ mod tests {
     fn typed(flags: &[&str]) -> Result<SamplingArgs, clap::Error> {
         let line = ["crane", "run", "m", "hi"].iter().chain(flags);
         match Cli::try_parse_from(line)?.command {
-            Command::Run(args) => Ok(args.sampling),
+            Command::Run(args) => Ok(args.sampling.clone()),
             _ => unreachable!("the line says run"),
         }
     }

@@ -147,6 +147,40 @@ impl Session {
         }
     }
 
+    /// One question through the template, or as it is with `raw`. A model without a template (a base model) takes a plain
+    /// prompt as it is; a system message needs one.
+    pub fn prompt(
+        &mut self,
+        text: String,
+        system: Option<&str>,
+        raw: bool,
+        prefill: &str,
+    ) -> anyhow::Result<Prompt> {
+        if !raw && (self.template.is_some() || system.is_some()) {
+            let system = system.map(|text| Message::text("system", text));
+            let messages: Vec<_> = system
+                .into_iter()
+                .chain([Message::text("user", text)])
+                .collect();
+            return self.chat_prompt(&messages, prefill);
+        }
+        let note = "the model has no chat template; the prompt is sent as it is (--raw)";
+        if !raw && !self.notes.iter().any(|known| known == note) {
+            self.notes.push(note.into());
+        }
+        self.raw_prompt(text + prefill)
+    }
+
+    /// Computes the sums of its files that nobody stated, once for all reports.
+    pub fn hash_files(&mut self) -> anyhow::Result<()> {
+        for file in &mut self.located.files {
+            if file.sha256.is_none() {
+                file.sha256 = Some(hub::verify::sha256(&file.path)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Text without a template, with the special tokens that the tokenizer adds by itself.
     pub fn raw_prompt(&self, text: String) -> anyhow::Result<Prompt> {
         let ids = self.engine.tokenizer().encode(&text, true)?;

@@ -9,13 +9,10 @@ use std::time::Instant;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::logprobs::token_logprob;
-use super::{
-    log_softmax, FinishReason, GenerateError, GenerateOptions, Output, Sampler, Step, StopMatcher,
-    Timings,
-};
-use crate::models::picture::{self, Picture, NO_TOKEN};
-use crate::models::{LanguageModel, ModelError};
+use super::answer::{rate, Answer, Next};
+use super::{log_softmax, FinishReason, GenerateError, GenerateOptions, Output, Step, Timings};
+use crate::models::picture::{self, Picture};
+use crate::models::{LanguageModel, ModelError, Reuse};
 use crate::text::Tokenizer;
 
 pub use choices::Scores;
@@ -25,7 +22,7 @@ const SCORE_CHUNK: usize = 256;
 
 /// A model with its tokenizer and the tokens in its cache.
 pub struct Engine {
-    model: Box<dyn LanguageModel>,
+    pub(super) model: Box<dyn LanguageModel>,
     tokenizer: Arc<Tokenizer>,
     /// The tokens whose keys and values the model holds.
     cached: Vec<u32>,
@@ -71,6 +68,11 @@ impl Engine {
     /// Rows of the output head: the tokenizer may know fewer tokens.
     pub fn vocab_size(&self) -> usize {
         self.model.vocab_size()
+    }
+
+    /// The same, for whoever needs it beside the engine.
+    pub fn shared_tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
     }
 
     /// The most tokens prompt and output may have together.
@@ -130,6 +132,16 @@ impl Engine {
         self.cached.len()
     }
 
+    /// Whether a step of several answers is one pass through the model.
+    pub fn computes_together(&self) -> bool {
+        self.model.reuse() != Reuse::NONE
+    }
+
+    /// Bytes that keys and values of a sequence of `tokens` take.
+    pub fn sequence_bytes(&self, tokens: usize) -> usize {
+        self.model.sequence_bytes(tokens)
+    }
+
     /// Generates after `prompt`. The cache is matched by token prefix, so that only what is new is computed.
     /// `on_step` is called for each token as it is made; returning `false` (a closed pipe, Ctrl-C) ends the
     /// output as [`FinishReason::Interrupted`]. `interrupted` is also polled while the prompt is computed.
@@ -168,54 +180,18 @@ impl Engine {
         };
         timings.prefill_tps = rate(timings.prefill_tokens, started);
 
-        // A prompt that is not all tokens is, for transformers' penalties, none.
-        let seen = match prompt.contains(&NO_TOKEN) {
-            true => &[],
-            false => prompt,
-        };
-        let mut sampler = Sampler::new(&options.sampling, options.seed, seen);
         let tokenizer = Arc::clone(&self.tokenizer);
-        let mut run = Run::new(&tokenizer, options);
-        let mut constraint = options.constraint.clone();
-        let mut first_token: Option<Instant> = None;
-        let limit = options.max_tokens.unwrap_or(usize::MAX);
-        let finish_reason = loop {
-            if run.output.tokens.len() >= limit {
-                break FinishReason::Length;
-            }
-            if interrupted() {
+        let mut answer = Answer::new(&tokenizer, options, prompt, started, timings);
+        let reason = loop {
+            if interrupted() && !answer.is_full() {
                 break FinishReason::Interrupted;
             }
             let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
-            let raw = options.logprobs.map(|k| (row.clone(), k));
-            if let Some(constraint) = &mut constraint {
-                if !constraint.mask(&mut row, &options.eos_ids)? {
-                    break FinishReason::Stop;
-                }
-            }
-            let token = sampler.sample(&mut row).ok_or(GenerateError::BadLogits {
-                position: self.cached.len(),
-            })?;
-            first_token.get_or_insert_with(|| {
-                timings.ttft_ms = started.elapsed().as_secs_f64() * 1000.0;
-                Instant::now()
-            });
-            if options.eos_ids.contains(&token) {
-                break FinishReason::Stop;
-            }
-            let logprob = raw.map(|(row, k)| token_logprob(&row, token, k));
-            match run.take(token, logprob, on_step)? {
-                Taken::Go => {}
-                Taken::Stopped => break FinishReason::Stop,
-                Taken::Refused => break FinishReason::Interrupted,
-            }
-            if let Some(constraint) = &mut constraint {
-                constraint.accept(token)?;
-                if constraint.is_complete() {
-                    break FinishReason::Stop;
-                }
-            }
-            if run.output.tokens.len() >= limit || self.cached.len() >= self.model.context() {
+            let token = match answer.take(&mut row, self.cached.len(), on_step)? {
+                Next::Compute(token) => token,
+                Next::End(reason) => break reason,
+            };
+            if self.cached.len() >= self.model.context() {
                 break FinishReason::Length;
             }
             // A token is soon computed: the interrupt is looked at between them.
@@ -224,17 +200,7 @@ impl Engine {
                 None => break FinishReason::Interrupted,
             };
         };
-        if let Some(first_token) = first_token {
-            timings.decode_tps = rate(run.output.tokens.len().saturating_sub(1), first_token);
-        }
-        let cut_short = run.stopped;
-        let mut output = run.finish(finish_reason, timings, on_step)?;
-        // A stop string also takes away what came before it in its tokens.
-        output.complete = match (&options.constraint, constraint) {
-            (Some(whole), _) if cut_short => Some(whole.admits(&output.text)),
-            (_, state) => state.map(|mut state| state.may_end()),
-        };
-        Ok(output)
+        answer.finish(reason, on_step)
     }
 
     /// Negative log-likelihood of each token of `ids` but the first, natural logarithm. None when interrupted.
@@ -283,7 +249,7 @@ impl Engine {
         Ok(Some(scores))
     }
 
-    fn check_prompt(&self, prompt: &[u32]) -> Result<(), GenerateError> {
+    pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<(), GenerateError> {
         if prompt.is_empty() {
             return Err(GenerateError::EmptyPrompt);
         }
@@ -326,106 +292,17 @@ impl Engine {
         }
     }
 
-    fn show(&mut self, pictures: &[Picture]) {
+    pub(super) fn show(&mut self, pictures: &[Picture]) {
         self.model.place(pictures);
         self.pictures = pictures.to_vec();
     }
 
-    fn forget_all_but(&mut self, len: usize) {
+    pub(super) fn forget_all_but(&mut self, len: usize) {
         self.cached.truncate(len);
         self.model.truncate(len);
     }
 }
 
-fn shared_prefix(a: &[u32], b: &[u32]) -> usize {
+pub(super) fn shared_prefix(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
-}
-
-/// `count` a second since `start`; 0 for none.
-fn rate(count: usize, start: Instant) -> f64 {
-    match count {
-        0 => 0.0,
-        _ => count as f64 / start.elapsed().as_secs_f64().max(1e-9),
-    }
-}
-
-/// The text and tokens of one output while it grows.
-struct Run<'a> {
-    decoder: crate::text::StreamDecoder<'a>,
-    stop: StopMatcher,
-    stopped: bool,
-    output: Output,
-}
-
-enum Taken {
-    Go,
-    Stopped,
-    Refused,
-}
-
-impl<'a> Run<'a> {
-    fn new(tokenizer: &'a Tokenizer, options: &GenerateOptions) -> Self {
-        Self {
-            decoder: match options.constraint {
-                // The parser sees every byte, and so does the reader.
-                Some(_) => tokenizer.stream_within(),
-                None => tokenizer.stream(),
-            },
-            stop: StopMatcher::new(&options.stop),
-            stopped: false,
-            output: Output::empty(FinishReason::Length, Timings::default()),
-        }
-    }
-
-    fn take(
-        &mut self,
-        token: u32,
-        logprob: Option<super::TokenLogprob>,
-        on_step: &mut dyn FnMut(Step) -> bool,
-    ) -> Result<Taken, GenerateError> {
-        self.output.tokens.push(token);
-        let piece = self.decoder.push(token)?;
-        let (text, stopped) = self.stop.push(&piece);
-        self.stopped = stopped;
-        self.output.text.push_str(&text);
-        let accepted = on_step(Step {
-            token: Some(token),
-            text: &text,
-            logprob: logprob.as_ref(),
-        });
-        self.output.logprobs.extend(logprob);
-        Ok(match (stopped, accepted) {
-            (true, _) => Taken::Stopped,
-            (false, true) => Taken::Go,
-            (false, false) => Taken::Refused,
-        })
-    }
-
-    /// Lets go of what was held back, unless a stop string cut it off.
-    fn finish(
-        mut self,
-        finish_reason: FinishReason,
-        timings: Timings,
-        on_step: &mut dyn FnMut(Step) -> bool,
-    ) -> Result<Output, GenerateError> {
-        let mut text = String::new();
-        if !self.stopped {
-            let (rest, stopped) = self.stop.push(&self.decoder.finish()?);
-            text.push_str(&rest);
-            if !stopped {
-                text.push_str(&self.stop.finish());
-            }
-        }
-        if !text.is_empty() {
-            self.output.text.push_str(&text);
-            on_step(Step {
-                token: None,
-                text: &text,
-                logprob: None,
-            });
-        }
-        self.output.finish_reason = finish_reason;
-        self.output.timings = timings;
-        Ok(self.output)
-    }
 }

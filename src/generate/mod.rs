@@ -1,11 +1,14 @@
 //! The decoding loop, sampling, stopping, statistics.
 
+mod answer;
+mod batch;
 mod constraint;
 mod engine;
 mod logprobs;
 mod sampler;
 mod stop;
 
+pub use batch::{Batch, Finished, Started, Totals};
 pub use constraint::{Constraint, ConstraintError, Grammar, Spec, Vocabulary};
 pub use engine::{Engine, Scores, Sequence};
 pub use logprobs::log_softmax;

@@ -32,6 +32,9 @@ pub struct Product<'a> {
 pub struct Inputs {
     blocks: Activations,
     floats: FloatInputs,
+    /// Whether each token is computed as if it came alone, to the last bit: they belong to different sequences.
+    /// Quantised products are so in any case.
+    pub apart: bool,
 }
 
 /// Results of a task before they are put in place.
@@ -60,7 +63,7 @@ impl Inputs {
             assert_eq!(matrix.width(), width, "matrices that share activations");
             match matrix {
                 Matrix::Packed(_) => blocks = true,
-                Matrix::Float(data) if tokens > 1 => {
+                Matrix::Float(data) if tokens > 1 && !self.apart => {
                     let form = data.view().form(tokens);
                     if !forms.contains(&form) {
                         forms.push(form);
@@ -85,16 +88,17 @@ impl Inputs {
         }
     }
 
-    /// Rows `first .. first + n` of `matrix`, at most 32, with all tokens, into `panel`, `[tokens, 32]`, which grows as
-    /// needed.
+    /// Rows `first .. first + n` of `matrix`, at most 32, with all tokens of `x`, into `panel`, `[tokens, 32]`, which
+    /// grows as needed.
     fn panel(
         &self,
         matrix: &Matrix,
-        tokens: usize,
+        x: &[f32],
         (first, n): (usize, usize),
         panel: &mut Vec<f32>,
         scratch: &mut FloatScratch,
     ) {
+        let tokens = x.len() / matrix.width();
         let len = match matrix {
             Matrix::Packed(_) => PackedMatrix::panel_len(&self.blocks),
             Matrix::Float(_) => tokens * PANEL,
@@ -104,6 +108,7 @@ impl Inputs {
         }
         match matrix {
             Matrix::Packed(matrix) => matrix.panel(&self.blocks, first, panel),
+            Matrix::Float(data) if self.apart => data.view().dots(x, first, n, panel),
             Matrix::Float(data) => {
                 let matrix = data.view();
                 match self.floats.form(matrix.form(tokens)) {
@@ -132,6 +137,9 @@ impl Inputs {
             let Matrix::Float(data) = matrix else {
                 return None;
             };
+            if self.apart {
+                return None;
+            }
             let own = data.view().form(tokens);
             if *form.get_or_insert(own) != own {
                 return None;
@@ -145,9 +153,10 @@ impl Inputs {
 }
 
 /// Rows of a task with many tokens.
-fn rows_of_panels(matrix: &Matrix, tokens: usize) -> usize {
+fn rows_of_panels(matrix: &Matrix, tokens: usize, apart: bool) -> usize {
     match matrix {
         Matrix::Packed(_) => PANEL,
+        Matrix::Float(_) if apart => PANEL,
         Matrix::Float(data) => {
             let matrix = data.view();
             matrix.rows_a_task(matrix.form(tokens))
@@ -172,7 +181,7 @@ pub fn multiply<const N: usize>(
     let tokens = x.len() / width;
     inputs.prepare(simd, x, width, products.iter().map(|p| p.matrix));
     let inputs = &*inputs;
-    let jobs = products.map(|product| Job::new(product, tokens));
+    let jobs = products.map(|product| Job::new(product, tokens, inputs.apart));
     let tasks = jobs.iter().map(|job| job.tasks).sum();
     pool::run(tasks, |mut task| {
         for job in &jobs {
@@ -224,7 +233,7 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(product: Product<'a>, tokens: usize) -> Self {
+    fn new(product: Product<'a>, tokens: usize, apart: bool) -> Self {
         let rows = product.matrix.rows();
         assert_eq!(product.out.len(), tokens * rows, "a result of that shape");
         assert!(
@@ -233,7 +242,7 @@ impl<'a> Job<'a> {
         );
         let step = match tokens {
             0 | 1 => rows_a_task(product.matrix),
-            _ => rows_of_panels(product.matrix, tokens),
+            _ => rows_of_panels(product.matrix, tokens, apart),
         };
         Self {
             matrix: product.matrix,
@@ -287,7 +296,7 @@ impl<'a> Job<'a> {
                     }
                 });
             }
-            inputs.panel(self.matrix, tokens, (first, n), panel, &mut scratch.float);
+            inputs.panel(self.matrix, x, (first, n), panel, &mut scratch.float);
             for (token, sums) in panel.chunks_exact(PANEL).take(tokens).enumerate() {
                 put(token, 0, &sums[..n]);
             }
@@ -364,13 +373,7 @@ pub fn swiglu(
                     panel.resize(panel.len().max(n), 0.0);
                     inputs.dot(weights.matrix, x, first, &mut panel[..n]);
                 } else {
-                    inputs.panel(
-                        weights.matrix,
-                        tokens,
-                        (first, n),
-                        panel,
-                        &mut scratch.float,
-                    );
+                    inputs.panel(weights.matrix, x, (first, n), panel, &mut scratch.float);
                 }
                 let bias = weights.bias.map(|bias| &bias[first..first + n]);
                 if bias.is_some() {

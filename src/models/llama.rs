@@ -8,8 +8,8 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 
 use super::picture::{self, Picture};
-use super::{Config, LanguageModel, ModelError};
-use crate::kernels::Simd;
+use super::{Config, LanguageModel, ModelError, Reuse};
+use crate::kernels::{attention, Simd};
 use crate::nn::{
     Attention, AttentionConfig, Embedding, Linear, Mlp, PassTables, RmsNorm, Rope, RopeScaling,
     Rows, Workspace,
@@ -22,14 +22,17 @@ const CHUNK: usize = 512;
 /// The same where logits of all positions are wanted (a row of the vocabulary each).
 const LOGITS_CHUNK: usize = 64;
 
-/// A decoder with its cache.
+/// A decoder with its caches.
 pub struct Llama {
     embed_tokens: Embedding,
     layers: Vec<Layer>,
     norm: RmsNorm,
     lm_head: Linear,
     rope: Rope,
-    cached: usize,
+    /// Tokens of each sequence in the caches.
+    cached: Vec<usize>,
+    /// The current sequence.
+    slot: usize,
     context: usize,
     vocab_size: usize,
     /// The tokens whose logits are wanted, where not all are.
@@ -90,7 +93,8 @@ impl Llama {
             norm: RmsNorm::load(&model, "norm", config.hidden_size, config.rms_norm_eps)?,
             lm_head,
             rope: Rope::new(&rope, config.head_dim, loader)?,
-            cached: 0,
+            cached: vec![0],
+            slot: 0,
             context,
             vocab_size: config.vocab_size,
             vocabulary: None,
@@ -106,24 +110,43 @@ impl Llama {
         tokens: &[u32],
         go_on: &dyn Fn() -> bool,
     ) -> candle_core::Result<Option<Rows>> {
+        let cached = self.cached();
         let mut x = self.embed(tokens)?;
         let tables = match self.rope.has_axes() && !self.pictures.is_empty() {
             true => {
-                let positions = self.cached..self.cached + tokens.len();
-                let positions = picture::axes(&self.pictures, positions);
-                self.rope.tables_of(self.cached, positions.into_iter())?
+                let positions = picture::axes(&self.pictures, cached..cached + tokens.len());
+                self.rope.tables_of(cached, positions.into_iter())?
             }
-            false => self.rope.tables(self.cached, tokens.len())?,
+            false => self.rope.tables(cached, tokens.len())?,
         };
         for layer in &mut self.layers {
             if !go_on() {
-                self.truncate(self.cached);
+                self.truncate(cached);
                 return Ok(None);
             }
             layer.forward(&mut x, &tables, &mut self.work)?;
         }
-        self.cached += tokens.len();
+        self.cached[self.slot] += tokens.len();
         Ok(Some(x))
+    }
+
+    /// One token of each of several sequences through all layers, each as if alone; their logits.
+    fn each(&mut self, next: &[(usize, u32)], logits: &mut Vec<f32>) -> candle_core::Result<()> {
+        let (slots, tokens): (Vec<usize>, Vec<u32>) = next.iter().copied().unzip();
+        let mut x = self.embed_tokens.forward(&tokens)?;
+        let positions: Vec<_> = slots.iter().map(|&slot| [self.cached[slot]; 3]).collect();
+        let tables = self.rope.tables_of(0, positions.into_iter())?;
+        for layer in &mut self.layers {
+            let norm = &layer.input_layernorm;
+            layer
+                .self_attn
+                .add_to_each(&mut x, norm, &slots, &tables, &mut self.work)?;
+            layer
+                .mlp
+                .add_to(&mut x, &layer.post_attention_layernorm, &mut self.work)?;
+        }
+        let x = self.norm.forward(&x, &mut self.work)?;
+        self.lm_head.forward_into(&x, logits, &mut self.work)
     }
 
     /// Embeddings of the next tokens, and rows of images where these stand.
@@ -136,7 +159,7 @@ impl Llama {
             .iter()
             .map(|&id| if id == picture::NO_TOKEN { 0 } else { id });
         let mut x = self.embed_tokens.forward(&known.collect::<Vec<_>>())?;
-        picture::put(&self.pictures, self.cached, &mut x)?;
+        picture::put(&self.pictures, self.cached(), &mut x)?;
         Ok(x)
     }
 
@@ -160,8 +183,24 @@ impl Llama {
         Tensor::from_vec(all, self.vocab_size, &Device::Cpu)
     }
 
-    fn check_room(&self, tokens: usize) -> Result<(), ModelError> {
-        let needed = self.cached + tokens;
+    /// As [`LanguageModel::forward_each`], in as many passes as there are sequences.
+    fn one_by_one(
+        &mut self,
+        next: &[(usize, u32)],
+        logits: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        logits.clear();
+        for &(slot, token) in next {
+            self.select(slot);
+            let row: Vec<f32> = self.forward(&[token])?.to_vec1()?;
+            logits.extend(row);
+        }
+        Ok(())
+    }
+
+    /// Whether `slot` has room for `tokens`, at least one.
+    fn check_room(&self, slot: usize, tokens: usize) -> Result<(), ModelError> {
+        let needed = self.cached[slot] + tokens;
         if tokens == 0 || needed > self.context {
             return Err(ModelError::ContextFull {
                 needed,
@@ -178,9 +217,12 @@ impl LanguageModel for Llama {
         tokens: &[u32],
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Tensor>, ModelError> {
-        self.check_room(tokens.len())?;
+        self.check_room(self.slot, tokens.len())?;
         let mut last = None;
-        for chunk in tokens.chunks(CHUNK) {
+        // Chunks end at the same places wherever a prompt is taken up.
+        let to_border = (CHUNK - self.cached() % CHUNK).min(tokens.len());
+        let (first, others) = tokens.split_at(to_border);
+        for chunk in std::iter::once(first).chain(others.chunks(CHUNK)) {
             match self.hidden(chunk, go_on)? {
                 Some(x) => last = Some(x.last()?),
                 None => return Ok(None),
@@ -193,7 +235,7 @@ impl LanguageModel for Llama {
     }
 
     fn forward_all(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError> {
-        self.check_room(tokens.len())?;
+        self.check_room(self.slot, tokens.len())?;
         let mut rows = Vec::new();
         for chunk in tokens.chunks(LOGITS_CHUNK) {
             if let Some(x) = self.hidden(chunk, &|| true)? {
@@ -204,19 +246,20 @@ impl LanguageModel for Llama {
     }
 
     fn cached(&self) -> usize {
-        self.cached
+        self.cached[self.slot]
     }
 
     fn truncate(&mut self, len: usize) {
-        self.cached = self.cached.min(len);
+        let len = self.cached().min(len);
+        self.cached[self.slot] = len;
         for layer in &mut self.layers {
-            layer.self_attn.truncate(self.cached);
+            layer.self_attn.caches_mut().truncate(len);
         }
     }
 
     fn save_cache(&self, out: &mut dyn Write) -> io::Result<bool> {
         for layer in &self.layers {
-            if !layer.self_attn.save_cache(out)? {
+            if !layer.self_attn.caches().save(out)? {
                 return Ok(false);
             }
         }
@@ -225,13 +268,13 @@ impl LanguageModel for Llama {
 
     fn restore_cache(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool> {
         for layer in &mut self.layers {
-            let restored = layer.self_attn.restore_cache(len, source);
+            let restored = layer.self_attn.caches_mut().restore(len, source);
             if !matches!(restored, Ok(true)) {
                 self.truncate(0);
                 return restored;
             }
         }
-        self.cached = len;
+        self.cached[self.slot] = len;
         Ok(true)
     }
 
@@ -252,6 +295,88 @@ impl LanguageModel for Llama {
 
     fn vocab_size(&self) -> usize {
         self.vocab_size
+    }
+
+    fn hold(&mut self, count: usize) {
+        self.cached.resize(count.max(1), 0);
+        self.slot = 0;
+        for layer in &mut self.layers {
+            layer.self_attn.caches_mut().resize(count);
+        }
+    }
+
+    fn sequence_bytes(&self, tokens: usize) -> usize {
+        let caches = self
+            .layers
+            .iter()
+            .map(|layer| layer.self_attn.cache_bytes());
+        caches.sum::<usize>().saturating_mul(tokens)
+    }
+
+    fn select(&mut self, slot: usize) {
+        assert!(slot < self.cached.len(), "one of the sequences");
+        self.slot = slot;
+        for layer in &mut self.layers {
+            layer.self_attn.caches_mut().select(slot);
+        }
+    }
+
+    fn reuse(&self) -> Reuse {
+        let packed = |layer: &Layer| layer.self_attn.is_packed() && layer.mlp.is_packed();
+        match self.lm_head.on_host() {
+            true => Reuse {
+                chunk: CHUNK,
+                settled: self
+                    .layers
+                    .iter()
+                    .all(packed)
+                    .then_some(attention::SETTLED_TOKENS),
+            },
+            false => Reuse::NONE,
+        }
+    }
+
+    fn begin_as(&mut self, slot: usize, len: usize) -> Result<(), ModelError> {
+        for layer in &mut self.layers {
+            layer.self_attn.caches_mut().begin_as(slot, len)?;
+        }
+        self.cached[self.slot] = len;
+        Ok(())
+    }
+
+    fn forward_each(
+        &mut self,
+        next: &[(usize, u32)],
+        logits: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let before: Vec<usize> = next.iter().map(|&(slot, _)| self.cached[slot]).collect();
+        for &(slot, _) in next {
+            self.check_room(slot, 1)?;
+        }
+        let current = self.slot;
+        // Elsewhere, or for a part of the vocabulary, one after the other.
+        let together = self.lm_head.on_host() && self.vocabulary.is_none();
+        let done = match together {
+            true => {
+                self.work.set_apart(true);
+                let done = self.each(next, logits);
+                self.work.set_apart(false);
+                done.map_err(ModelError::from)
+            }
+            false => self.one_by_one(next, logits),
+        };
+        for (&(slot, _), before) in next.iter().zip(before) {
+            match done {
+                Ok(()) => self.cached[slot] = before + 1,
+                Err(_) => {
+                    // Some layers may hold the token and others not.
+                    self.select(slot);
+                    self.truncate(before);
+                }
+            }
+        }
+        self.select(current);
+        done
     }
 }
 

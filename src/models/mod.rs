@@ -4,6 +4,7 @@ pub mod bicodec;
 mod config;
 mod llama;
 pub mod picture;
+mod reuse;
 mod rope_config;
 pub mod spark;
 pub mod vision;
@@ -17,6 +18,7 @@ use candle_core::Tensor;
 pub use config::Config;
 pub use llama::Llama;
 pub use picture::{Encoded, Picture, NO_TOKEN};
+pub use reuse::Reuse;
 pub use vision::ImageEncoder;
 
 use crate::weights::{Checkpoint, Header, Loader};
@@ -57,7 +59,8 @@ pub enum Task {
     Speech,
 }
 
-/// A text model with its key/value cache, one sequence.
+/// A text model with the key/value caches of the sequences it holds. One of them, at first the only one, is the current
+/// one, which all methods mean that name none.
 pub trait LanguageModel: Send {
     /// Runs `tokens` at positions `cached() ..` and returns the logits of the last one, `[vocab]`, f32. `go_on` is asked
     /// every few milliseconds; once it says no the result is None, and [`LanguageModel::cached`] tells how far it came.
@@ -92,6 +95,35 @@ pub trait LanguageModel: Send {
     fn place(&mut self, pictures: &[Picture]);
     /// Rows of the output head.
     fn vocab_size(&self) -> usize;
+    /// Room for `count` sequences, numbered from 0, at least one; what is new is empty, and sequence 0 becomes the
+    /// current one.
+    fn hold(&mut self, count: usize);
+    /// Bytes that the caches of a sequence of `tokens` take.
+    fn sequence_bytes(&self, tokens: usize) -> usize;
+    /// Makes sequence `slot` the current one.
+    ///
+    /// # Panics
+    /// There is no such sequence.
+    fn select(&mut self, slot: usize);
+    /// What prompts that begin alike may share by [`LanguageModel::begin_as`].
+    fn reuse(&self) -> Reuse;
+    /// The current sequence becomes the first `len` tokens of sequence `slot`, which it shares until one of them
+    /// changes.
+    ///
+    /// # Errors
+    /// A model that cannot share; see [`LanguageModel::reuse`].
+    fn begin_as(&mut self, slot: usize, len: usize) -> Result<(), ModelError>;
+    /// Runs one token of each of several sequences, no two of them the same: `(sequence, token)`. `logits` becomes
+    /// `[sequences, vocab]`, each row what [`LanguageModel::forward`] gives for that sequence, to the last bit. After an
+    /// error no sequence has grown.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::forward`].
+    fn forward_each(
+        &mut self,
+        next: &[(usize, u32)],
+        logits: &mut Vec<f32>,
+    ) -> Result<(), ModelError>;
 }
 
 /// One architecture crane knows: how the two file formats spell it, and what it is for.

@@ -1,18 +1,17 @@
 //! Causal self-attention with grouped queries.
 
+mod caches;
 mod on_tensor;
 mod tensor_cache;
 
-use std::io::{self, Read, Write};
-
 use candle_core::Result;
 
+use self::caches::{Cache, Caches};
 use super::rows::sized;
 use super::{Linear, PassTables, RmsNorm, Rows, Workspace};
-use crate::kernels::{self, CacheType, KvCache};
+use crate::kernels::{self, CacheType};
 use crate::weights::{Loader, WeightsError};
 pub(super) use on_tensor::Mask;
-use tensor_cache::TensorCache;
 
 /// The shape of an attention layer.
 #[derive(Debug, Clone)]
@@ -34,7 +33,7 @@ pub struct AttentionConfig {
     pub cache: CacheType,
 }
 
-/// Grouped-query attention (Ainslie et al., 2023, arXiv:2305.13245) with its own cache.
+/// Grouped-query attention (Ainslie et al., 2023, arXiv:2305.13245) with a cache for each sequence.
 pub struct Attention {
     q: Linear,
     k: Linear,
@@ -42,13 +41,8 @@ pub struct Attention {
     o: Linear,
     q_norm: Option<RmsNorm>,
     k_norm: Option<RmsNorm>,
-    cache: Cache,
+    caches: Caches,
     config: AttentionConfig,
-}
-
-enum Cache {
-    Host(KvCache),
-    Tensor(TensorCache),
 }
 
 impl Attention {
@@ -63,21 +57,6 @@ impl Attention {
             Some(eps) => RmsNorm::load(loader, name, head_dim, eps).map(Some),
             None => Ok(None),
         };
-        let cache = match loader.on_host() {
-            true => Cache::Host(KvCache::new(
-                config.kv_heads,
-                head_dim,
-                config.context,
-                config.cache,
-            )),
-            false => Cache::Tensor(TensorCache::new(
-                config.kv_heads,
-                head_dim,
-                config.context,
-                loader.dtype(),
-                loader.device(),
-            )),
-        };
         Ok(Self {
             q: Linear::load(loader, "q_proj", hidden, queries, config.qkv_bias)?,
             k: Linear::load(loader, "k_proj", hidden, keys, config.qkv_bias)?,
@@ -85,33 +64,32 @@ impl Attention {
             o: Linear::load(loader, "o_proj", queries, hidden, config.output_bias)?,
             q_norm: norm("q_norm")?,
             k_norm: norm("k_norm")?,
-            cache,
+            caches: Caches::new(config, loader),
             config: config.clone(),
         })
     }
 
-    /// Keeps the first `len` tokens of the cache.
-    pub fn truncate(&mut self, len: usize) {
-        match &mut self.cache {
-            Cache::Host(cache) => cache.truncate(len),
-            Cache::Tensor(cache) => cache.truncate(len),
-        }
+    /// The caches of the sequences.
+    pub fn caches(&self) -> &Caches {
+        &self.caches
     }
 
-    /// Writes the cache, where it is in this memory; else false.
-    pub fn save_cache(&self, out: &mut dyn Write) -> io::Result<bool> {
-        match &self.cache {
-            Cache::Host(cache) => cache.save(out).map(|()| true),
-            Cache::Tensor(_) => Ok(false),
-        }
+    /// The same, to be changed.
+    pub fn caches_mut(&mut self) -> &mut Caches {
+        &mut self.caches
     }
 
-    /// Reads `len` tokens that [`Attention::save_cache`] wrote; false where the cache is not in this memory.
-    pub fn restore_cache(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool> {
-        match &mut self.cache {
-            Cache::Host(cache) => cache.restore(len, source).map(|()| true),
-            Cache::Tensor(_) => Ok(false),
-        }
+    /// Bytes that a token takes in a cache.
+    pub fn cache_bytes(&self) -> usize {
+        let numbers = 2 * self.config.kv_heads * self.config.head_dim;
+        (numbers as f64 * self.caches.number_bytes()) as usize
+    }
+
+    /// Whether all of its matrices are quantised.
+    pub fn is_packed(&self) -> bool {
+        [&self.q, &self.k, &self.v, &self.o]
+            .iter()
+            .all(|linear| linear.is_packed())
     }
 
     /// Adds the block's output for `norm(x)` to `x`, `[tokens, hidden]`; keys and values of the tokens join the cache.
@@ -135,45 +113,70 @@ impl Attention {
         }
     }
 
-    /// The same for activations in this memory, whose norm is in the workspace.
-    fn on_host(&mut self, x: &mut [f32], tables: &PassTables, work: &mut Workspace) -> Result<()> {
+    /// The same for one token of each of several sequences: row `i` of `x` belongs to the sequence `slots[i]`, no two of
+    /// which are the same. Each row becomes what it would alone.
+    pub fn add_to_each(
+        &mut self,
+        x: &mut Rows,
+        norm: &RmsNorm,
+        slots: &[usize],
+        tables: &PassTables,
+        work: &mut Workspace,
+    ) -> Result<()> {
+        let Rows::Host { x, .. } = x else {
+            candle_core::bail!("sequences together are for activations of this device")
+        };
+        norm.to_workspace(x, work);
+        self.project(tables, work)?;
         let AttentionConfig {
             heads,
             kv_heads,
             head_dim,
-            window,
             ..
         } = self.config;
-        let Cache::Host(cache) = &mut self.cache else {
-            candle_core::bail!("a cache of another device meets activations of this one")
-        };
-        let simd = work.simd;
-        let tokens = tables.tokens();
-        let [q, k, v] = &mut work.qkv;
-        let products = [
-            self.q.host()?.product(q, tokens),
-            self.k.host()?.product(k, tokens),
-            self.v.host()?.product(v, tokens),
-        ];
-        kernels::multiply(simd, &work.normed, products, &mut work.inputs);
-        if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
-            q_norm.on_heads(q, simd);
-            k_norm.on_heads(k, simd);
+        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
+        let [q, k, v] = &work.qkv;
+        let rows = k.chunks_exact(keys).zip(v.chunks_exact(keys));
+        for (&slot, (k, v)) in slots.iter().zip(rows) {
+            let cache = self.caches.host_mut(slot)?;
+            cache
+                .append(work.simd, k, v, keys, 1)
+                .map_err(candle_core::Error::wrap)?;
         }
-        kernels::rotate(simd, q, heads * head_dim, heads, tables.angles());
-        kernels::rotate(simd, k, kv_heads * head_dim, kv_heads, tables.angles());
-        cache
-            .append(simd, k, v, kv_heads * head_dim, tokens)
-            .map_err(candle_core::Error::wrap)?;
-        let attention = kernels::Attention {
+        let sequences = slots.iter().zip(q.chunks_exact(queries));
+        let sequences: Vec<_> = sequences
+            .map(|(&slot, q)| {
+                let cache = self.caches.host(slot)?;
+                Ok(kernels::attention::Alone { q, cache })
+            })
+            .collect::<Result<_>>()?;
+        let mut inner = std::mem::take(&mut work.inner);
+        let out = sized(&mut inner, slots.len() * queries);
+        let attention = self.kernel();
+        attention.each(work.simd, &sequences, &mut work.attention, out);
+        self.o.host()?.multiply_into(&inner, x, true, work);
+        work.inner = inner;
+        Ok(())
+    }
+
+    /// The same for activations in this memory, whose norm is in the workspace.
+    fn on_host(&mut self, x: &mut [f32], tables: &PassTables, work: &mut Workspace) -> Result<()> {
+        self.project(tables, work)?;
+        let AttentionConfig {
             heads,
             kv_heads,
             head_dim,
-            window,
-            scale: (head_dim as f32).powf(-0.5),
-            causal: true,
-            rounded: false,
+            ..
+        } = self.config;
+        let attention = self.kernel();
+        let Cache::Host(cache) = self.caches.current() else {
+            candle_core::bail!("a cache of another device meets activations of this one")
         };
+        let (simd, tokens) = (work.simd, tables.tokens());
+        let [q, k, v] = &work.qkv;
+        cache
+            .append(simd, k, v, kv_heads * head_dim, tokens)
+            .map_err(candle_core::Error::wrap)?;
         let mut inner = std::mem::take(&mut work.inner);
         attention.forward(
             simd,
@@ -187,5 +190,42 @@ impl Attention {
         self.o.host()?.multiply_into(&inner, x, true, work);
         work.inner = inner;
         Ok(())
+    }
+
+    /// Queries and keys, rotated, and values of the normed tokens in the workspace.
+    fn project(&self, tables: &PassTables, work: &mut Workspace) -> Result<()> {
+        let AttentionConfig {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.config;
+        let (simd, tokens) = (work.simd, tables.tokens());
+        let [q, k, v] = &mut work.qkv;
+        let products = [
+            self.q.host()?.product(q, tokens),
+            self.k.host()?.product(k, tokens),
+            self.v.host()?.product(v, tokens),
+        ];
+        kernels::multiply(simd, &work.normed, products, &mut work.inputs);
+        if let (Some(q_norm), Some(k_norm)) = (&self.q_norm, &self.k_norm) {
+            q_norm.on_heads(q, simd);
+            k_norm.on_heads(k, simd);
+        }
+        kernels::rotate(simd, q, heads * head_dim, heads, tables.angles());
+        kernels::rotate(simd, k, kv_heads * head_dim, kv_heads, tables.angles());
+        Ok(())
+    }
+
+    fn kernel(&self) -> kernels::Attention {
+        kernels::Attention {
+            heads: self.config.heads,
+            kv_heads: self.config.kv_heads,
+            head_dim: self.config.head_dim,
+            window: self.config.window,
+            scale: (self.config.head_dim as f32).powf(-0.5),
+            causal: true,
+            rounded: false,
+        }
     }
 }

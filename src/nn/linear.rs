@@ -85,6 +85,32 @@ impl Linear {
         }
     }
 
+    /// Whether it computes in the memory of this machine.
+    pub fn on_host(&self) -> bool {
+        matches!(self.weight, Held::Host(_))
+    }
+
+    /// Whether its matrix is quantised and packed for the kernels, so that a token's product does not depend on how many
+    /// others are computed with it.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(&self.weight, Held::Host(matrix) if matches!(**matrix, Matrix::Packed(_)))
+    }
+
+    /// `x` is `[tokens, inputs]`, in this memory; `out` becomes `[tokens, outputs]`.
+    ///
+    /// # Errors
+    /// The layer or `x` is not in the memory of this machine.
+    pub fn forward_into(&self, x: &Rows, out: &mut Vec<f32>, work: &mut Workspace) -> Result<()> {
+        let Rows::Host { x, width } = x else {
+            candle_core::bail!("a layer of this device meets activations of another one")
+        };
+        let weights = self.host()?;
+        let tokens = x.len() / (*width).max(1);
+        let out = sized(out, tokens * weights.matrix.rows());
+        weights.multiply_into(x, out, false, work);
+        Ok(())
+    }
+
     /// `x` is `[tokens, inputs]`; the result is `[tokens, outputs]`.
     pub fn forward(&self, x: &Rows, work: &mut Workspace) -> Result<Rows> {
         match x {

@@ -43,6 +43,11 @@ impl Mlp {
         })
     }
 
+    /// Whether all of its matrices are quantised.
+    pub fn is_packed(&self) -> bool {
+        self.gate.is_packed() && self.up.is_packed() && self.down.is_packed()
+    }
+
     /// Adds the block's output for `norm(x)` to `x`, `[tokens, hidden]`.
     pub fn add_to(&self, x: &mut Rows, norm: &RmsNorm, work: &mut Workspace) -> Result<()> {
         match x {

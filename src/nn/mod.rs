@@ -1,7 +1,8 @@
 //! The layers that models share, one file a layer. A layer knows activations and [`crate::weights::Loader`];
 //! it knows neither files nor architectures.
 //!
-//! Activations of one sequence are `[tokens, width]` ([`Rows`]); there is no batch dimension. In the memory of this
+//! Activations are `[tokens, width]` ([`Rows`]); there is no batch dimension: rows are tokens of one sequence, or one
+//! token each of several ([`Attention::add_to_each`]). In the memory of this
 //! machine layers run on [`crate::kernels`] over buffers that each pass uses again ([`Workspace`]); on other devices
 //! on candle's tensors. A model is defined once for both.
 

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::kernels::{attention, Inputs, Simd};
 
-/// Activations of one sequence, `[tokens, width]`.
+/// Activations, `[tokens, width]`.
 pub enum Rows {
     /// f32 in the memory of this machine, for crane's kernels.
     Host { x: Vec<f32>, width: usize },
@@ -60,6 +60,11 @@ impl Workspace {
             qkv: Default::default(),
             inner: Vec::new(),
         }
+    }
+
+    /// Whether each token of the passes that follow is computed as if it came alone, to the last bit.
+    pub fn set_apart(&mut self, apart: bool) {
+        self.inputs.apart = apart;
     }
 }
 

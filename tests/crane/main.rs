@@ -1,5 +1,7 @@
 //! What a user would check, one binary for all files.
 
+mod batch;
+mod batch_cli;
 mod bench_cli;
 mod chat;
 mod cli;

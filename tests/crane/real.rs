@@ -16,7 +16,7 @@ const MODELS: [&str; 3] = ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-
 const CLEAR_GAP: f64 = 0.3;
 
 /// The model's file, or None (said) where it is not in the cache.
-pub(super) fn cached(model: &str) -> Option<PathBuf> {
+pub(crate) fn cached(model: &str) -> Option<PathBuf> {
     let settings =
         crane::cli::environment::hub_settings(&|name| std::env::var(name).ok(), None, true);
     match hub::locate(model, &settings, &hub::Silent) {

@@ -6,6 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod each;
 mod merge;
 mod scratch;
 #[cfg(test)]
@@ -17,9 +18,10 @@ use std::sync::atomic::Ordering;
 
 use half::f16;
 
+pub use self::each::Alone;
 use self::merge::{Finish, Merge};
 pub use self::scratch::Workspace;
-use self::scratch::{Partial, Scratch};
+use self::scratch::{Partial, Partials, Scratch};
 use self::tile::{MostRows, State, Tile, SCORES, TILE_ROWS};
 use super::cache::{CacheType, Element, KvCache, CHUNK};
 use super::pool::{self, Parts};
@@ -35,6 +37,9 @@ const PART: usize = 128;
 const PIECE: usize = 128;
 /// Parts begin at a multiple of this.
 const STEP: usize = 64;
+/// Tokens from which on the numbers of each do not depend on how many are computed together: keys are taken in at
+/// places that are the same for all of them, and in one part.
+pub(crate) const SETTLED_TOKENS: usize = 32;
 
 /// The attention of one layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +71,8 @@ struct Plan {
     /// Keys of a part.
     part: usize,
     parts: usize,
+    /// Keys that a tile takes in at a time; None: as suits its rows.
+    step: Option<usize>,
 }
 
 impl Attention {
@@ -103,10 +110,25 @@ impl Attention {
 
     fn plan(&self, most_rows: usize, tokens: usize, len: usize) -> Plan {
         let rows = tokens * (self.heads / self.kv_heads);
-        let block = rows.min(TILES * most_rows);
-        let blocks = rows.div_ceil(block);
         let first = self.seen(len - tokens, len).start / STEP * STEP;
         let keys = len - first;
+        if tokens >= SETTLED_TOKENS {
+            // Too few tasks become more by smaller blocks.
+            let enough = |tiles: &usize| self.kv_heads * rows.div_ceil(tiles * most_rows) >= TASKS;
+            let tiles = (1..=TILES).rev().find(enough).unwrap_or(1);
+            let block = rows.min(tiles * most_rows);
+            return Plan {
+                rows,
+                block,
+                blocks: rows.div_ceil(block),
+                first,
+                part: keys,
+                parts: 1,
+                step: Some(CHUNK),
+            };
+        }
+        let block = rows.min(TILES * most_rows);
+        let blocks = rows.div_ceil(block);
         let wanted = TASKS / (self.kv_heads * blocks);
         let wanted = wanted.clamp(1, keys.div_ceil(PART));
         let part = keys.div_ceil(wanted).next_multiple_of(STEP);
@@ -117,6 +139,7 @@ impl Attention {
             first,
             part,
             parts: keys.div_ceil(part),
+            step: None,
         }
     }
 
@@ -142,36 +165,23 @@ impl Attention {
         workspace: &mut Workspace,
         out: &mut [f32],
     ) {
-        let most_rows = simd.run(MostRows);
-        let plan = self.plan(most_rows, tokens, cache.len());
-        let padded = cache.shape().padded;
-        let (partial, scratch, tiles) = workspace.prepare(
-            self.kv_heads * plan.rows,
-            self.kv_heads * plan.blocks,
-            plan.parts,
-            padded,
-        );
-        let call = Call::<E> {
-            attention: self,
-            plan,
+        let call = Call::<E>::new(
+            self,
             simd,
-            q,
-            stride,
+            (q, stride),
             cache,
-            past: cache.len() - tokens,
-            most_rows,
-            partial,
-            out: Parts::new(out),
-            element: std::marker::PhantomData,
-        };
+            tokens,
+            &mut workspace.partials,
+            out,
+        );
+        let (scratch, tiles) = (&workspace.stack, &mut workspace.tiles);
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Amx && self.rounded && !E::SCALED && plan.rows >= amx::LEAST_ROWS {
+        if simd == Simd::Amx && self.rounded && !E::SCALED && call.plan.rows >= amx::LEAST_ROWS {
             return amx::forward(&call, tiles);
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = tiles;
-        let tasks = self.kv_heads * plan.blocks * plan.parts;
-        pool::run(tasks, |task| {
+        pool::run(call.tasks(), |task| {
             let mut own = scratch.take();
             call.task(task, &mut own);
             scratch.give(own);
@@ -195,7 +205,43 @@ struct Call<'a, E> {
     element: std::marker::PhantomData<E>,
 }
 
-impl<E: Element> Call<'_, E> {
+impl<'a, E: Element> Call<'a, E> {
+    fn new(
+        attention: &'a Attention,
+        simd: Simd,
+        (q, stride): (&'a [f32], usize),
+        cache: &'a KvCache,
+        tokens: usize,
+        partials: &'a mut Partials,
+        out: &mut [f32],
+    ) -> Self {
+        let most_rows = simd.run(MostRows);
+        let plan = attention.plan(most_rows, tokens, cache.len());
+        let partial = partials.prepare(
+            attention.kv_heads * plan.rows,
+            attention.kv_heads * plan.blocks,
+            plan.parts,
+            cache.shape().padded,
+        );
+        Self {
+            attention,
+            plan,
+            simd,
+            q,
+            stride,
+            cache,
+            past: cache.len() - tokens,
+            most_rows,
+            partial,
+            out: Parts::new(out),
+            element: std::marker::PhantomData,
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        self.attention.kv_heads * self.plan.blocks * self.plan.parts
+    }
+
     fn task(&self, task: usize, scratch: &mut Scratch) {
         let plan = &self.plan;
         let (part, task) = (task % plan.parts, task / plan.parts);
@@ -272,7 +318,8 @@ impl<E: Element> Call<'_, E> {
             .max(self.attention.seen(self.past + first_token, len).start);
         if keys.start < keys.end {
             // Few rows take in few keys at a time: the next ones are fetched meanwhile.
-            let step = if R <= 8 { PIECE } else { CHUNK };
+            let few = if R <= 8 { PIECE } else { CHUNK };
+            let step = self.plan.step.unwrap_or(few);
             for piece in keys.start / step..keys.end.div_ceil(step) {
                 let from = (piece * step).max(keys.start);
                 let to = ((piece + 1) * step).min(keys.end);

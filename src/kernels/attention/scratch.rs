@@ -11,12 +11,21 @@ use crate::kernels::simd::LANES;
 /// Scratch for [`super::Attention::forward`]; one serves all layers. It grows to what the largest call needs.
 #[derive(Default)]
 pub struct Workspace {
+    pub(super) partials: Partials,
+    /// For each of several sequences.
+    pub(super) more_partials: Vec<Partials>,
+    pub(super) stack: Stack,
+    /// For packed keys and values.
+    pub(super) tiles: Vec<Line>,
+}
+
+/// Memory for results over parts of the keys.
+#[derive(Default)]
+pub(super) struct Partials {
     max: Vec<f32>,
     sum: Vec<f32>,
     out: Vec<f32>,
     left: Vec<AtomicUsize>,
-    stack: Stack,
-    tiles: Vec<Line>,
 }
 
 impl Workspace {
@@ -24,16 +33,17 @@ impl Workspace {
     pub fn new() -> Self {
         Self::default()
     }
+}
 
-    /// For `rows` rows, `groups` groups of which are merged together, over `parts` parts of the keys; the last
-    /// is for packed keys and values.
+impl Partials {
+    /// For `rows` rows, `groups` groups of which are merged together, over `parts` parts of the keys.
     pub(super) fn prepare(
         &mut self,
         rows: usize,
         groups: usize,
         parts: usize,
         padded: usize,
-    ) -> (Partial<'_>, &Stack, &mut Vec<Line>) {
+    ) -> Partial<'_> {
         let (rows, groups) = if parts > 1 { (rows, groups) } else { (0, 0) };
         let width = parts.next_multiple_of(LANES);
         let grow = |buffer: &mut Vec<f32>, len: usize, value: f32| {
@@ -48,7 +58,7 @@ impl Workspace {
         }
         self.left.clear();
         self.left.resize_with(groups, || AtomicUsize::new(parts));
-        let partial = Partial {
+        Partial {
             max: Parts::new(&mut self.max),
             sum: Parts::new(&mut self.sum),
             out: Parts::new(&mut self.out),
@@ -56,8 +66,7 @@ impl Workspace {
             width,
             parts,
             padded,
-        };
-        (partial, &self.stack, &mut self.tiles)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ const ALIGNMENT: usize = 64;
 /// - keys `[CHUNK / 16][head_dim][16]`: sixteen keys side by side, so that a vector holds one dimension of sixteen keys;
 /// - values `[padded / 16][CHUNK][16]`: a vector holds sixteen dimensions of one value;
 /// - where there are scales, those of the keys `[CHUNK / 16][groups][16]` and of the values `[groups][CHUNK]`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub kv_heads: usize,
     pub head_dim: usize,
@@ -88,7 +88,8 @@ pub(crate) struct Chunk {
     layout: Layout,
 }
 
-// SAFETY: memory of its own; who writes where is decided by `KvCache::append`, which borrows the cache exclusively.
+// SAFETY: memory of its own; who writes where is decided by `KvCache::append`, which borrows the cache exclusively and
+// writes no chunk that another cache holds.
 unsafe impl Send for Chunk {}
 // SAFETY: as above.
 unsafe impl Sync for Chunk {}
@@ -112,6 +113,17 @@ impl Chunk {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and any byte is part of a number.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.layout.size()) }
+    }
+
+    /// The same numbers in memory of their own; `None` where there is none.
+    pub fn copy(&self) -> Option<Self> {
+        let copy = Self::new(self.layout.size())?;
+        // SAFETY: both have that many bytes, and nobody writes a chunk that others read.
+        unsafe {
+            copy.start
+                .copy_from_nonoverlapping(self.start, self.layout.size())
+        };
+        Some(copy)
     }
 }
 

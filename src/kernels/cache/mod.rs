@@ -9,6 +9,7 @@ mod tests;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use half::f16;
 
@@ -92,13 +93,14 @@ pub enum CacheError {
     Memory { tokens: usize, bytes: usize },
 }
 
-/// The cache of one layer for one sequence. It grows by chunks of 256 tokens, and nothing moves when it does.
+/// The cache of one layer for one sequence. It grows by chunks of 256 tokens, and nothing moves when it does. Sequences
+/// that begin alike share the chunks of their beginning until one of them writes there.
 pub struct KvCache {
     shape: Shape,
     context: usize,
     kind: CacheType,
     len: usize,
-    chunks: Vec<Chunk>,
+    chunks: Vec<Arc<Chunk>>,
 }
 
 impl KvCache {
@@ -128,7 +130,7 @@ impl KvCache {
         self.kind
     }
 
-    /// Bytes allocated.
+    /// Bytes allocated, shared ones included.
     pub fn bytes(&self) -> usize {
         self.chunks.len() * self.shape.chunk_bytes()
     }
@@ -141,7 +143,7 @@ impl KvCache {
     /// Writes what is held as it lies in memory, in whole chunks.
     pub fn save(&self, out: &mut dyn Write) -> io::Result<()> {
         let held = self.chunks.iter().take(self.len.div_ceil(CHUNK));
-        held.map(Chunk::bytes)
+        held.map(|chunk| chunk.bytes())
             .try_for_each(|bytes| out.write_all(bytes))
     }
 
@@ -156,12 +158,26 @@ impl KvCache {
             let limit = self.context;
             return Err(io::Error::other(CacheError::Full { needed: len, limit }));
         }
+        // Chunks of its own: others may read the ones that are there.
+        self.chunks.clear();
         self.reserve(len).map_err(io::Error::other)?;
-        for chunk in self.chunks.iter_mut().take(len.div_ceil(CHUNK)) {
+        for chunk in self.chunks.iter_mut().filter_map(Arc::get_mut) {
             source.read_exact(chunk.bytes_mut())?;
         }
         self.len = len;
         Ok(())
+    }
+
+    /// Becomes the first `len` tokens of `other`, a cache of the same shape and type; no number is copied yet.
+    ///
+    /// # Panics
+    /// Another shape or type, or fewer tokens in `other`.
+    pub fn begin_as(&mut self, other: &Self, len: usize) {
+        assert!(self.shape == other.shape && self.kind == other.kind && len <= other.len);
+        self.chunks.clear();
+        let shared = &other.chunks[..len.div_ceil(CHUNK)];
+        self.chunks.extend(shared.iter().cloned());
+        self.len = len;
     }
 
     /// Adds `tokens` keys and values, each `[tokens, kv_heads · head_dim]` with rows `stride` numbers apart (they may
@@ -235,7 +251,7 @@ impl KvCache {
         }
     }
 
-    /// Allocates what `len` tokens need.
+    /// Allocates what `len` tokens need, and makes what will be written this cache's own.
     fn reserve(&mut self, len: usize) -> Result<(), CacheError> {
         let (chunks, bytes) = (len.div_ceil(CHUNK), self.shape.chunk_bytes());
         let error = CacheError::Memory {
@@ -248,9 +264,17 @@ impl KvCache {
                 return Err(error);
             }
         }
+        for chunk in self.chunks.iter_mut().take(chunks).skip(self.len / CHUNK) {
+            if Arc::get_mut(chunk).is_none() {
+                *chunk = match chunk.copy() {
+                    Some(own) => Arc::new(own),
+                    None => return Err(error),
+                };
+            }
+        }
         while self.chunks.len() < chunks {
             match Chunk::new(bytes) {
-                Some(chunk) => self.chunks.push(chunk),
+                Some(chunk) => self.chunks.push(Arc::new(chunk)),
                 None => return Err(error),
             }
         }

@@ -172,3 +172,46 @@ fn types_are_spelt_as_they_are_read() {
     assert!(error.to_string().contains("'f64'"));
     assert_eq!(CacheType::default(), CacheType::F16);
 }
+
+#[test]
+fn sequences_that_begin_alike_part_without_touching_each_other() {
+    for kind in CacheType::ALL {
+        let simd = Simd::detect();
+        let rows = |from: usize, tokens: usize| -> Vec<f32> {
+            let number = |i: usize| ((from * 64 + i) as f32 * 0.37).sin();
+            (0..tokens * 64).map(number).collect()
+        };
+        let grown = |cache: &mut KvCache, from: usize, tokens: usize| {
+            let (k, v) = (rows(from, tokens), rows(from + 9, tokens));
+            cache.append(simd, &k, &v, 64, tokens).unwrap();
+        };
+        let held = |cache: &KvCache| -> Vec<_> {
+            (0..cache.len())
+                .flat_map(|at| [cache.stored(at, 0), cache.stored(at, 1)])
+                .collect()
+        };
+        let mut first = KvCache::new(2, 32, 2000, kind);
+        grown(&mut first, 0, 600);
+        let before = held(&first);
+        for len in [0, 10, 256, 300, 512, 600] {
+            let mut second = KvCache::new(2, 32, 2000, kind);
+            grown(&mut second, 77, 40);
+            second.begin_as(&first, len);
+            assert_eq!(held(&second), before[..2 * len]);
+            grown(&mut second, 5000, 300);
+            assert_eq!(held(&first), before, "{kind} {len}");
+            // The first goes on as well, in its own memory.
+            let after = held(&second);
+            grown(&mut first, 9000, 30);
+            first.truncate(len);
+            grown(&mut first, 0, 0);
+            assert_eq!(held(&second), after, "{kind} {len}");
+            first = KvCache::new(2, 32, 2000, kind);
+            grown(&mut first, 0, 600);
+            let mut expected = KvCache::new(2, 32, 2000, kind);
+            grown(&mut expected, 0, len);
+            grown(&mut expected, 5000, 300);
+            assert_eq!(held(&second), held(&expected), "{kind} {len}");
+        }
+    }
+}

@@ -11,11 +11,14 @@ const AHEAD: usize = 1024;
 /// Bytes of a token that stay in the first cache beside a stream of weights.
 const NARROW: usize = 8 << 10;
 
-/// Rows of `x.len()` numbers with one token, in f32.
+/// Rows of `width` numbers with each token of `x`, `[tokens, width]`, in f32: token `t` goes to `out[t · stride ..]`,
+/// one number a row. A number does not depend on how many tokens there are.
 pub(super) struct Dot<'a, W> {
     pub weights: &'a [W],
     pub x: &'a [f32],
+    pub width: usize,
     pub out: &'a mut [f32],
+    pub stride: usize,
 }
 
 impl<W: Copy + Default> Operation for Dot<'_, W> {
@@ -23,24 +26,34 @@ impl<W: Copy + Default> Operation for Dot<'_, W> {
 
     #[inline(always)]
     unsafe fn eval<A: Arithmetic<Weight = W>>(self) {
-        let width = self.x.len();
+        let width = self.width;
         let whole = width / A::PER_VECTOR * A::PER_VECTOR;
-        let last = padded(self.x.as_ptr().add(whole), width - whole);
         // A token that fills the first cache is better read once for several rows; else one stream is the fastest.
-        let rows = match size_of_val(self.x) > NARROW {
+        let rows = match width * size_of::<f32>() > NARROW {
             true => 4,
             false => 1,
         };
-        let blocks = self.weights.chunks(rows * width);
-        for (w, out) in blocks.zip(self.out.chunks_mut(rows)) {
-            match <&mut [f32; 4]>::try_from(&mut *out) {
-                Ok(out) => *out = dot::<A, 4, 2>(w, self.x, &last),
-                Err(_) => {
-                    for (w, out) in w.chunks(width).zip(out) {
-                        [*out] = dot::<A, 1, 4>(w, self.x, &last);
+        let (mut at, mut left) = (0, self.weights);
+        while !left.is_empty() {
+            let (w, rest) = left.split_at(left.len().min(rows * width));
+            let count = w.len() / width;
+            for (x, out) in self
+                .x
+                .chunks_exact(width)
+                .zip(self.out.chunks_mut(self.stride))
+            {
+                let last = padded(x.as_ptr().add(whole), width - whole);
+                let out = &mut out[at..at + count];
+                match <&mut [f32; 4]>::try_from(&mut *out) {
+                    Ok(out) => *out = dot::<A, 4, 2>(w, x, &last),
+                    Err(_) => {
+                        for (w, out) in w.chunks(width).zip(out) {
+                            [*out] = dot::<A, 1, 4>(w, x, &last);
+                        }
                     }
                 }
             }
+            (at, left) = (at + count, rest);
         }
     }
 }

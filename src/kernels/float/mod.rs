@@ -130,31 +130,51 @@ impl<'a> FloatMatrix<'a> {
 
     /// Rows from `first` on with one token `x` `[width]`, as many as `out` takes; in f32 throughout.
     pub(crate) fn dot(&self, x: &[f32], first: usize, out: &mut [f32]) {
-        assert!(x.len() == self.width && first + out.len() <= self.rows);
-        let range = first * self.width..(first + out.len()) * self.width;
+        assert!(x.len() == self.width);
+        let (n, stride) = (out.len(), out.len().max(1));
+        self.each_dot(x, (first, n), out, stride);
+    }
+
+    /// Rows `first..first + n` with each token of `x` `[tokens, width]`, to `panel` `[tokens, PANEL]`: the numbers that
+    /// [`FloatMatrix::dot`] gives for it.
+    pub(crate) fn dots(&self, x: &[f32], first: usize, n: usize, panel: &mut [f32]) {
+        assert!(n <= PANEL && panel.len() >= x.len() / self.width * PANEL);
+        self.each_dot(x, (first, n), panel, PANEL);
+    }
+
+    fn each_dot(&self, x: &[f32], (first, n): (usize, usize), out: &mut [f32], stride: usize) {
+        assert!(x.len().is_multiple_of(self.width) && first + n <= self.rows);
+        let range = first * self.width..(first + n) * self.width;
+        let (simd, width) = (self.simd, self.width);
         match self.floats {
             Floats::F32(w) => run_widened(
-                self.simd,
+                simd,
                 Dot {
                     weights: &w[range],
                     x,
+                    width,
                     out,
+                    stride,
                 },
             ),
             Floats::F16(w) => run_widened(
-                self.simd,
+                simd,
                 Dot {
                     weights: &w[range],
                     x,
+                    width,
                     out,
+                    stride,
                 },
             ),
             Floats::BF16(w) => run_widened(
-                self.simd,
+                simd,
                 Dot {
                     weights: &w[range],
                     x,
+                    width,
                     out,
+                    stride,
                 },
             ),
         }

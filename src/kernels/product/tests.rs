@@ -10,13 +10,36 @@ use crate::kernels::{FloatData, FloatType};
 /// A matrix of f32, and its numbers.
 fn matrix(simd: Simd, seed: u64, rows: usize, width: usize) -> (Matrix, Vec<f32>) {
     let numbers = noise(seed, rows * width);
+    (floats(simd, FloatType::F32, &numbers, rows, width), numbers)
+}
+
+fn floats(simd: Simd, kind: FloatType, numbers: &[f32], rows: usize, width: usize) -> Matrix {
     let arena = crate::kernels::Arena::default();
-    let mut bytes = arena.take(rows * width * 4).unwrap();
-    for (bytes, x) in bytes.chunks_exact_mut(4).zip(&numbers) {
-        bytes.copy_from_slice(&x.to_le_bytes());
+    let mut bytes = arena.take(rows * width * kind.size()).unwrap();
+    for (bytes, &x) in bytes.chunks_exact_mut(kind.size()).zip(numbers) {
+        match kind {
+            FloatType::F32 => bytes.copy_from_slice(&x.to_le_bytes()),
+            FloatType::F16 => bytes.copy_from_slice(&half::f16::from_f32(x).to_le_bytes()),
+            FloatType::BF16 => bytes.copy_from_slice(&half::bf16::from_f32(x).to_le_bytes()),
+        }
     }
-    let data = FloatData::own(simd, FloatType::F32, bytes, rows, width);
-    (Matrix::Float(data.unwrap()), numbers)
+    let data = FloatData::own(simd, kind, bytes, rows, width);
+    Matrix::Float(data.unwrap())
+}
+
+/// A matrix of some type, floats or `Q4_0`.
+fn matrix_of(simd: Simd, kind: Option<FloatType>, seed: u64, rows: usize, width: usize) -> Matrix {
+    let numbers = noise(seed, rows * width);
+    let Some(kind) = kind else {
+        let device = candle_core::Device::Cpu;
+        let tensor = candle_core::Tensor::from_vec(numbers, (rows, width), &device).unwrap();
+        let dtype = candle_core::quantized::GgmlDType::Q4_0;
+        let tensor = candle_core::quantized::QTensor::quantize(&tensor, dtype).unwrap();
+        let (data, arena) = (tensor.data().unwrap(), crate::kernels::Arena::default());
+        let packed = PackedMatrix::pack(simd, dtype, &data, [rows, width], &arena, &|_| {});
+        return Matrix::Packed(packed.unwrap().unwrap());
+    };
+    floats(simd, kind, &numbers, rows, width)
 }
 
 /// Numbers in −1..1 of a small generator.
@@ -99,6 +122,62 @@ proptest! {
             let ups = plain(&x, &u, &zeros[..rows], width);
             let expected = gates.iter().zip(&ups).map(|(g, u)| g / (1.0 + (-g).exp()) * u);
             close(&gated, expected, "gated");
+        }
+    }
+}
+
+#[test]
+fn tokens_apart_have_the_numbers_of_each_alone() {
+    let kinds = [
+        None,
+        Some(FloatType::F32),
+        Some(FloatType::F16),
+        Some(FloatType::BF16),
+    ];
+    let pairs = kinds.iter().map(|&kind| (kind, kind));
+    let pairs: Vec<_> = pairs.chain([(kinds[0], kinds[3])]).collect();
+    // Narrow and wide, rows that fill their panels and rows that do not; the last width is for both kinds of kernel.
+    for (rows, width) in [(64, 64), (77, 96), (35, 2080)] {
+        for simd in Simd::available() {
+            for &(kind, other) in &pairs {
+                let gate = matrix_of(simd, kind, 3, rows, width);
+                let up = matrix_of(simd, other, 4, rows, width);
+                let bias = noise(5, rows);
+                let weights = |matrix| Weights {
+                    matrix,
+                    bias: Some(&bias),
+                };
+                let compute = |x: &[f32], apart: bool| {
+                    let tokens = x.len() / width;
+                    let mut inputs = Inputs {
+                        apart,
+                        ..Inputs::default()
+                    };
+                    let mut out = [(); 3].map(|()| vec![0.5f32; tokens * rows]);
+                    let [stored, added, gated] = &mut out;
+                    let product = |matrix, out, add| Product {
+                        matrix,
+                        bias: Some(&bias),
+                        out,
+                        add,
+                    };
+                    let products = [product(&gate, stored, false), product(&up, added, true)];
+                    multiply(simd, x, products, &mut inputs);
+                    swiglu(simd, x, weights(&gate), weights(&up), gated, &mut inputs);
+                    out.map(|out| out.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+                };
+                for tokens in [1, 2, 3, 5, 8, 9, 17] {
+                    let x = noise(6, tokens * width);
+                    let together = compute(&x, true);
+                    for (token, x) in x.chunks(width).enumerate() {
+                        let alone = compute(x, false);
+                        for (together, alone) in together.iter().zip(&alone) {
+                            let together = &together[token * rows..(token + 1) * rows];
+                            assert_eq!(together, alone, "{simd:?} {kind:?} {tokens}");
+                        }
+                    }
+                }
+            }
         }
     }
 }

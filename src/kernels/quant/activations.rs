@@ -52,7 +52,8 @@ impl Activations {
         let tile = match tokens {
             0 | 1 => 1,
             2 => 2,
-            3 | 4 => 4,
+            // Full tiles, though smaller ones, rather than larger ones a third of which is empty.
+            3 | 4 | 7 | 8 | 13..=16 => 4,
             _ => TILE,
         };
         (self.width, self.tokens, self.tile) = (width, tokens, tile);

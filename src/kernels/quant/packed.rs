@@ -14,6 +14,8 @@ use crate::kernels::pool::{self, Parts};
 use crate::kernels::simd::{Kernel, Lanes, Simd};
 use crate::kernels::PANEL;
 
+/// Tiles of tokens during which the next panel is fetched.
+const FETCHING: usize = 2;
 /// Groups that one task packs.
 const GROUPS_A_TASK: usize = 8;
 /// Bytes of a source after whose packing its memory may go.
@@ -235,6 +237,15 @@ impl PackedMatrix {
     ) {
         let groups = self.groups(first / GROUP);
         let count = (self.rows - first).div_ceil(GROUP).min(PAIR);
+        // The next panel comes from memory while this one is multiplied.
+        let next = (first / GROUP + PAIR) * self.stride;
+        let fetching = x.tiles().min(FETCHING);
+        let ahead_bytes = match next < self.bytes.len() {
+            true => (PAIR * self.stride)
+                .div_ceil(fetching * groups.blocks)
+                .next_multiple_of(64),
+            false => 0,
+        };
         UNPACKED.with_borrow_mut(|unpacked| {
             self.simd.run(Unpack::<F> {
                 groups,
@@ -251,6 +262,11 @@ impl PackedMatrix {
                     panel: unpacked,
                     blocks: groups.blocks,
                     tile: x.at(tile),
+                    ahead: self
+                        .bytes
+                        .as_ptr()
+                        .wrapping_add(next + tile * groups.blocks * ahead_bytes),
+                    ahead_bytes: if tile < fetching { ahead_bytes } else { 0 },
                     out,
                     format: PhantomData,
                 });

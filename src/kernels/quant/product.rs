@@ -186,6 +186,9 @@ pub(super) struct TileProduct<'a, F, const T: usize> {
     pub panel: &'a Panel,
     pub blocks: usize,
     pub tile: Tile,
+    /// Packed weights that will be wanted soon: asked for meanwhile, some bytes with each block.
+    pub ahead: *const u8,
+    pub ahead_bytes: usize,
     pub out: &'a mut [f32],
     pub format: PhantomData<F>,
 }
@@ -202,6 +205,7 @@ impl<F: Format, const T: usize> Kernel for TileProduct<'_, F, T> {
             for group in 0..PAIR {
                 for token in (0..T).step_by(2) {
                     self.part::<L, 1, 2>(group, token);
+                    self.ahead_bytes = 0;
                 }
             }
         }
@@ -228,6 +232,8 @@ impl<F: Format, const T: usize> TileProduct<'_, F, T> {
         // A count that the compiler does not know: unrolled, the loop over it would need more registers than there are.
         let quads = std::hint::black_box(QUADS / halves);
         for _ in 0..self.blocks {
+            prefetch::<L>(self.ahead, self.ahead_bytes);
+            self.ahead = self.ahead.wrapping_add(self.ahead_bytes);
             for half in 0..halves {
                 let which = if F::HALVES { half } else { 2 };
                 let mut acc = [[L::splat_i(0); R]; S];

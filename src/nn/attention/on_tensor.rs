@@ -62,7 +62,7 @@ impl Attention {
             (q, k) = (q_norm.on_tensor(&q)?, k_norm.on_tensor(&k)?);
         }
         let (q, k) = (tables.rotate(&q)?, tables.rotate(&k)?);
-        let Cache::Tensor(cache) = &mut self.cache else {
+        let Cache::Tensor(cache) = self.caches.current() else {
             candle_core::bail!("a cache of this device meets activations of another one")
         };
         let (mut k, mut v) = cache.append(&k, &v)?;
