@@ -94,6 +94,7 @@ pub fn run(
         args.sampling.ctx_size,
     )?;
     let guide = asked.prepare(&mut session, settings)?;
+    session.think = guide.think(args.thinking.asked());
     session.announce(settings);
     if whole {
         session.hash_files()?;
@@ -295,11 +296,13 @@ impl Work<'_> {
         let Some(pending) = self.pending.remove(&key) else {
             return Ok(());
         };
-        let output = match answer {
+        let mut output = match answer {
             Ok(output) => output,
             Err(error) => return self.fail(key, pending.id, &pending.print, &error.into()),
         };
         self.unmet += usize::from(constraint::unmet(&output, &pending.settings).is_some());
+        let parted = self.session.thinking(&pending.prompt).part(&output.text);
+        output.text = parted.answer;
         let mut object = begin(key, pending.id);
         let fields = match self.whole {
             true => Report {
@@ -311,6 +314,7 @@ impl Work<'_> {
                 overflow: self.args.overflow.name(),
                 threads: self.settings.threads,
                 output: &output,
+                thinking: &parted.thinking,
                 logprobs: self.args.logprobs.is_some(),
                 constraint: self.guide.json(&output),
                 choices: None,
@@ -328,6 +332,9 @@ impl Work<'_> {
                 });
                 if pending.truncated > 0 {
                     fields["truncated_tokens"] = pending.truncated.into();
+                }
+                if !parted.thinking.is_empty() {
+                    fields["thinking"] = parted.thinking.clone().into();
                 }
                 if let Some(constraint) = self.guide.json(&output) {
                     fields["constraint"] = constraint;

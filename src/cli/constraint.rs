@@ -142,6 +142,14 @@ impl Guide {
         }
     }
 
+    /// What a template is told of thinking, which has no place in a structure.
+    pub fn think(&self, asked: Option<bool>) -> Option<bool> {
+        match self {
+            Self::Text => asked,
+            Self::Constraint { .. } | Self::Choices(_) => Some(false),
+        }
+    }
+
     /// The options of a generation that it leads.
     pub fn lead(&self, mut options: GenerateOptions) -> GenerateOptions {
         if let Self::Constraint { constraint, .. } = self {

@@ -32,6 +32,7 @@ pub mod settings;
 pub mod show;
 pub mod state;
 pub mod terminal;
+pub mod thinking;
 pub mod threads;
 pub mod tts;
 pub mod verify;

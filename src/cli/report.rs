@@ -21,7 +21,10 @@ pub struct Report<'a> {
     pub truncated_tokens: usize,
     pub overflow: &'static str,
     pub threads: usize,
+    /// Its text is the answer alone.
     pub output: &'a Output,
+    /// What the model thought before it; empty for none.
+    pub thinking: &'a str,
     pub logprobs: bool,
     /// The structure that was asked for, and what the model gave each choice.
     pub constraint: Option<Value>,
@@ -83,7 +86,9 @@ impl Report<'_> {
             "finish_reason": output.finish_reason,
         });
         let timings = &output.timings;
+        let thinking = (!self.thinking.is_empty()).then(|| json!(self.thinking));
         let rest = [
+            ("thinking", thinking),
             ("constraint", self.constraint.clone()),
             ("choices", self.choices.clone()),
             ("images", self.images.clone().map(Value::from)),
@@ -184,17 +189,21 @@ pub struct StepJson<'a> {
     /// Null for text that was held back until the output ended.
     token: Option<u32>,
     text: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    thinking: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprob: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top: Option<&'a [TopLogprob]>,
 }
 
-impl<'a> From<&Step<'a>> for StepJson<'a> {
-    fn from(step: &Step<'a>) -> Self {
+impl<'a> StepJson<'a> {
+    /// `step` with its text told apart.
+    pub fn new(step: &Step<'a>, text: &'a str, thinking: &'a str) -> Self {
         Self {
             token: step.token,
-            text: step.text,
+            text,
+            thinking,
             logprob: step.logprob.map(|entry| entry.logprob),
             top: step.logprob.map(|entry| entry.top.as_slice()),
         }
@@ -248,7 +257,7 @@ mod tests {
             text: "é",
             logprob: None,
         };
-        let line = serde_json::to_string(&StepJson::from(&step)).unwrap();
+        let line = serde_json::to_string(&StepJson::new(&step, step.text, "")).unwrap();
         assert_eq!(line, r#"{"token":5,"text":"é"}"#);
         let entry = TokenLogprob {
             token: 5,
@@ -262,7 +271,7 @@ mod tests {
             logprob: Some(&entry),
             ..step
         };
-        let line = serde_json::to_string(&StepJson::from(&step)).unwrap();
+        let line = serde_json::to_string(&StepJson::new(&step, step.text, "")).unwrap();
         assert_eq!(
             line,
             r#"{"token":5,"text":"é","logprob":-0.3333333333333333,"top":[{"token":7,"logprob":-0.25}]}"#

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::generate::{FinishReason, Output, Step};
+use crate::text::thinking::Piece;
 
 use super::batch::{self, BatchArgs};
 use super::constraint::{self, Asked, Choice, ConstraintArgs, Guide};
@@ -19,6 +20,7 @@ use super::report::{Report, StepJson};
 use super::sampling::{Resolved, SamplingArgs};
 use super::session::{Prompt, Session};
 use super::settings::Settings;
+use super::thinking::{Aside, ThinkingArgs};
 
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
@@ -60,6 +62,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub batch: BatchArgs,
     #[command(flatten)]
+    pub thinking: ThinkingArgs,
+    #[command(flatten)]
     pub quant: QuantArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
@@ -94,6 +98,8 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         args.quant.quant.choice(),
         args.sampling.ctx_size,
     )?;
+    let guide = asked.prepare(&mut session, settings)?;
+    session.think = guide.think(args.thinking.asked());
     let mut prompt = render(&mut session, input, args)?;
     let context = session.engine.context();
     let truncated = overflow::fit(
@@ -109,7 +115,6 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         .into());
     }
     let mut resolved = args.sampling.resolve(&session.defaults);
-    let guide = asked.prepare(&mut session, settings)?;
     guide.limit(&mut resolved);
     session.announce(settings);
     if truncated > 0 {
@@ -119,16 +124,19 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         ));
     }
     let logprobs = args.logprobs.map(|k| k as usize);
-    let (output, choices) = match &guide {
+    let aside = Aside::new(args.thinking.shown(&settings.terminal), settings.terminal);
+    let (mut output, choices) = match &guide {
         Guide::Choices(choices) => {
             choose(&mut session, &prompt, choices, &resolved, shape, &mut sink)?
         }
         _ => {
             let options = guide.lead(resolved.options(logprobs));
-            let output = generate(&mut session, &prompt, &options, shape, &mut sink)?;
+            let output = generate(&mut session, &prompt, &options, shape, &mut sink, aside)?;
             (output, None)
         }
     };
+    let parted = session.thinking(&prompt).part(&output.text);
+    output.text = parted.answer;
     let report = Report {
         session: &session,
         settings: &resolved,
@@ -138,6 +146,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         overflow: args.overflow.name(),
         threads: settings.threads,
         output: &output,
+        thinking: &parted.thinking,
         logprobs: logprobs.is_some(),
         constraint: guide.json(&output),
         choices: choices.map(|choices| serde_json::json!(choices)),
@@ -215,13 +224,19 @@ pub(super) fn generate(
     options: &crate::generate::GenerateOptions,
     shape: Shape,
     sink: &mut Sink,
+    mut aside: Aside,
 ) -> anyhow::Result<Output> {
+    let mut thinking = session.thinking(prompt);
     // Until the first token there is nothing to bring to an end, and a long prompt is not waited for.
     let mut polled = None;
     let mut failed: Option<io::Error> = None;
     let mut on_step = |step: Step| {
         polled.get_or_insert_with(interrupt::Deferred::new);
-        match write_step(sink, shape, &step) {
+        let mut pieces = thinking.push(step.text);
+        if step.token.is_none() {
+            pieces.extend(thinking.finish());
+        }
+        match write_step(sink, shape, &step, &pieces, &mut aside) {
             Ok(()) => true,
             Err(error) => {
                 failed = Some(error);
@@ -238,6 +253,15 @@ pub(super) fn generate(
     if let Some(error) = failed {
         return Err(error.into());
     }
+    // Text that might have been a mark.
+    let rest = thinking.finish();
+    let end = Step {
+        token: None,
+        text: "",
+        logprob: None,
+    };
+    write_step(sink, shape, &end, rest.as_slice(), &mut aside)?;
+    aside.end();
     Ok(output)
 }
 
@@ -257,12 +281,36 @@ fn choose(
     Ok((picked.output, Some(picked.choices)))
 }
 
-fn write_step(sink: &mut Sink, shape: Shape, step: &Step) -> io::Result<()> {
+/// A step in its shape; `pieces` is its text, told apart.
+fn write_step(
+    sink: &mut Sink,
+    shape: Shape,
+    step: &Step,
+    pieces: &[Piece],
+    aside: &mut Aside,
+) -> io::Result<()> {
+    let (mut answer, mut thought) = (String::new(), String::new());
+    for piece in pieces {
+        match piece {
+            Piece::Answer(text) => answer.push_str(text),
+            Piece::Thinking(text) => thought.push_str(text),
+        }
+    }
     match shape {
-        Shape::Text if step.text.is_empty() => return Ok(()),
-        Shape::Text => sink.write_all(step.text.as_bytes())?,
-        Shape::Ndjson => writeln!(sink, "{}", serde_json::to_string(&StepJson::from(step))?)?,
         Shape::Json => return Ok(()),
+        Shape::Ndjson if step.token.is_none() && pieces.is_empty() => return Ok(()),
+        Shape::Ndjson => {
+            let line = StepJson::new(step, &answer, &thought);
+            writeln!(sink, "{}", serde_json::to_string(&line)?)?;
+        }
+        Shape::Text => {
+            aside.push(&thought);
+            if answer.is_empty() {
+                return Ok(());
+            }
+            aside.end();
+            sink.write_all(answer.as_bytes())?;
+        }
     }
     sink.flush()
 }
@@ -270,6 +318,7 @@ fn write_step(sink: &mut Sink, shape: Shape, step: &Step) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::terminal::Terminal;
 
     #[test]
     fn steps_are_written_in_their_shape() {
@@ -284,7 +333,17 @@ mod tests {
             (Shape::Ndjson, "{\"token\":3,\"text\":\"a\"}\n"),
         ] {
             let mut bytes = Vec::new();
-            write_step(&mut Sink::Stdout(&mut bytes), shape, &step).unwrap();
+            let terminal = Terminal::detect(Default::default(), &|_| None);
+            let mut aside = Aside::new(false, terminal);
+            let pieces = [Piece::Answer("a".into())];
+            write_step(
+                &mut Sink::Stdout(&mut bytes),
+                shape,
+                &step,
+                &pieces,
+                &mut aside,
+            )
+            .unwrap();
             assert_eq!(String::from_utf8(bytes).unwrap(), expected);
         }
     }

@@ -15,7 +15,8 @@ use crate::image::{ImageSource, Limits};
 use crate::models::spark::SparkFolder;
 use crate::models::vision::{namo, Marker};
 use crate::models::{self, Picture};
-use crate::text::{thinking, ChatTemplate, Message, TextError, Tokenizer};
+use crate::text::thinking::{self, Thinking};
+use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
 use crate::vision::{Form, Look, Viewer, VisionError};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
 
@@ -204,6 +205,7 @@ impl Session {
         let tokenizer = self.engine.tokenizer();
         let Some(form) = &self.form else {
             let mut text = template.render_with(messages, true, &self.variables())?;
+            text.push_str(self.no_thinking(&text));
             text.push_str(prefill);
             let ids = tokenizer.encode(&text, false)?;
             return Ok(Prompt {
@@ -233,7 +235,8 @@ impl Session {
         }
         let template = self.template.as_ref().ok_or_else(|| self.no_template())?;
         let variables = self.variables();
-        let whole = template.render_with(messages, true, &variables)?;
+        let mut whole = template.render_with(messages, true, &variables)?;
+        whole.push_str(self.no_thinking(&whole));
         let conversation = template.render_with(messages, false, &variables)?;
         Ok(Some(match whole.strip_prefix(conversation.as_str()) {
             Some(opening) => {
@@ -248,6 +251,22 @@ impl Session {
     pub fn thinks(&self) -> bool {
         let template = self.template.as_ref();
         template.is_some_and(|template| thinking::thinks(template.source()))
+    }
+
+    /// What takes the reply to `prompt` apart.
+    pub fn thinking(&self, prompt: &Prompt) -> Thinking {
+        match self.thinks() && !prompt.raw {
+            true => Thinking::new(thinking::begun(&prompt.text)),
+            false => Thinking::none(),
+        }
+    }
+
+    /// The end of a prompt whose template begins the thinking although there is to be none.
+    fn no_thinking(&self, prompt: &str) -> &'static str {
+        match self.think == Some(false) && thinking::begun(prompt) {
+            true => "\n</think>\n\n",
+            false => "",
+        }
     }
 
     /// What the template may ask for.

@@ -4,6 +4,7 @@ use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use crate::cli::exit::CliError;
 use crate::cli::sampling::SamplingArgs;
+use crate::cli::thinking::{Switch, ThinkingArgs};
 
 /// How replies are made and shown.
 #[derive(Debug, Clone, Default, Args)]
@@ -11,26 +12,14 @@ pub struct ReplyArgs {
     /// Times, speeds and memory on stderr after each reply
     #[arg(long)]
     pub stats: bool,
-    /// Whether a model that can think does so before it answers [default: as its template says]
-    #[arg(long, value_name = "on|off")]
-    pub think: Option<Switch>,
-    /// Show the thinking, on stderr, also where stdout or stderr is not a terminal
-    #[arg(long)]
-    pub show_thinking: bool,
+    #[command(flatten)]
+    pub thinking: ThinkingArgs,
     /// Colour Markdown on a terminal
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub markdown: Switch,
     /// What to do when the conversation no longer fits the context
     #[arg(long, value_name = "WHAT", default_value = "error")]
     pub overflow: ChatOverflow,
-}
-
-/// On or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Switch {
-    #[default]
-    On,
-    Off,
 }
 
 /// `--overflow` of a chat.
@@ -125,7 +114,7 @@ fn apply(start: &Knobs, set: &[(String, String)]) -> Result<Knobs, CliError> {
     for (name, value) in set {
         let flag = match name.as_str() {
             "stats" => Some(&mut knobs.reply.stats),
-            "show-thinking" => Some(&mut knobs.reply.show_thinking),
+            "show-thinking" => Some(&mut knobs.reply.thinking.show_thinking),
             "ignore-eos" => Some(&mut knobs.sampling.ignore_eos),
             _ => None,
         };
@@ -173,7 +162,7 @@ mod tests {
         );
         assert_eq!(now.sampling.presence_penalty, Some(-0.5));
         assert!(!now.reply.stats);
-        assert_eq!(now.reply.think, Some(Switch::Off));
+        assert_eq!(now.reply.thinking.think, Some(Switch::Off));
         panel.set("temperature", "default").unwrap();
         panel.set("stats", "default").unwrap();
         assert_eq!(panel.now.sampling.temp, Some(0.5));

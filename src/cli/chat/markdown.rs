@@ -1,6 +1,8 @@
 //! Light Markdown on a terminal: words are coloured as they stream, and no character is added, changed or taken away,
 //! so that what is copied from the terminal is what the model wrote.
 
+use crate::cli::thinking::picture;
+
 /// Turns text into the same text with colours between its characters. Control characters, which could move the cursor
 /// or retitle the window, are shown as their pictures.
 #[derive(Debug)]
@@ -248,14 +250,7 @@ fn list_mark(text: &str) -> usize {
 }
 
 fn put(c: char, out: &mut String) {
-    match c {
-        '\n' | '\t' => out.push(c),
-        // Unicode has a picture for each of the first 32, and for delete.
-        '\0'..='\x1f' => out.extend(char::from_u32(0x2400 + u32::from(c))),
-        '\x7f' => out.push('␡'),
-        '\u{80}'..='\u{9f}' => out.push(char::REPLACEMENT_CHARACTER),
-        _ => out.push(c),
-    }
+    out.push(picture(c));
 }
 
 #[cfg(test)]

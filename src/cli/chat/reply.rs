@@ -8,7 +8,6 @@ use crate::generate::{FinishReason, Output, Step};
 use crate::text::{thinking, Message};
 
 use super::conversation::Turn;
-use super::knobs::Switch;
 use super::slash::turns;
 use super::store::Kept;
 use super::view::{Look, View};
@@ -18,6 +17,7 @@ use crate::cli::interrupt;
 use crate::cli::report;
 use crate::cli::sampling::Resolved;
 use crate::cli::session::Prompt;
+use crate::cli::thinking::Switch;
 
 /// What is known of the last reply.
 pub(super) struct Last {
@@ -35,7 +35,7 @@ impl Chat<'_> {
         seed: Option<u64>,
         out: &mut dyn Write,
     ) -> anyhow::Result<FinishReason> {
-        self.session.think = self.panel.now.reply.think.map(|think| think == Switch::On);
+        self.session.think = self.guide.think(self.panel.now.reply.thinking.asked());
         let mut resolved = self.panel.now.sampling.resolve(&self.session.defaults);
         resolved.seed = seed.unwrap_or(resolved.seed);
         self.guide.limit(&mut resolved);
@@ -125,14 +125,6 @@ impl Chat<'_> {
         })
     }
 
-    /// What takes the reply to `prompt` apart.
-    pub(super) fn parts(&self, prompt: &Prompt) -> thinking::Thinking {
-        match self.session.thinks() {
-            true => thinking::Thinking::new(thinking::begun(&prompt.text)),
-            false => thinking::Thinking::none(),
-        }
-    }
-
     fn generate(
         &mut self,
         prompt: &Prompt,
@@ -143,11 +135,10 @@ impl Chat<'_> {
         let look = Look {
             silent: self.shape == Shape::Ndjson,
             markdown: self.panel.now.reply.markdown == Switch::On,
-            show_thinking: self.panel.now.reply.show_thinking
-                || (terminal.stdout && terminal.stderr),
+            show_thinking: self.panel.now.reply.thinking.shown(&terminal),
             terminal,
         };
-        let mut view = View::new(out, look, self.parts(prompt));
+        let mut view = View::new(out, look, self.session.thinking(prompt));
         let _polled = interrupt::Deferred::new();
         if let Guide::Choices(choices) = &self.guide {
             let ends = &resolved.eos_ids;

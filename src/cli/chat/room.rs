@@ -138,7 +138,7 @@ impl Chat<'_> {
             )
             .into());
         }
-        let thinking = self.parts(&prompt);
+        let thinking = self.session.thinking(&prompt);
         let before = (
             self.conversation.forgotten,
             self.conversation.summary.take(),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::markdown::Markdown;
 use crate::cli::terminal::Terminal;
+use crate::cli::thinking::Aside;
 use crate::text::thinking::{Piece, Thinking};
 
 /// How a reply is shown.
@@ -23,8 +24,7 @@ pub struct View<'a> {
     thinking: Thinking,
     /// On a terminal alone: what is read by a program is left as it is.
     markdown: Option<Markdown>,
-    /// Stderr is in the middle of the thinking.
-    dimmed: bool,
+    aside: Aside,
     /// The answer so far does not end a line.
     open_line: bool,
 }
@@ -37,7 +37,7 @@ impl<'a> View<'a> {
             look,
             thinking,
             markdown: look.terminal.stdout.then(|| Markdown::new(styled)),
-            dimmed: false,
+            aside: Aside::new(look.show_thinking, look.terminal),
             open_line: false,
         }
     }
@@ -55,7 +55,7 @@ impl<'a> View<'a> {
         if let Some(piece) = self.thinking.finish() {
             self.show(piece)?;
         }
-        self.end_thinking();
+        self.aside.end();
         if self.look.silent {
             return Ok(());
         }
@@ -73,13 +73,11 @@ impl<'a> View<'a> {
         match piece {
             _ if self.look.silent => Ok(()),
             Piece::Thinking(text) => {
-                if self.look.show_thinking {
-                    self.show_thinking(&text);
-                }
+                self.aside.push(&text);
                 Ok(())
             }
             Piece::Answer(text) => {
-                self.end_thinking();
+                self.aside.end();
                 self.open_line = !text.ends_with('\n');
                 match &mut self.markdown {
                     Some(markdown) => self.out.write_all(markdown.push(&text).as_bytes())?,
@@ -88,43 +86,5 @@ impl<'a> View<'a> {
                 self.out.flush()
             }
         }
-    }
-
-    /// That nobody can read stderr is no reason to stop.
-    fn show_thinking(&mut self, text: &str) {
-        let mut text = text;
-        if !self.dimmed {
-            text = text.trim_start();
-            if text.is_empty() {
-                return;
-            }
-            self.dimmed = true;
-            let _ = self.stderr(if self.look.terminal.stderr_color {
-                "\x1b[2m"
-            } else {
-                ""
-            });
-        }
-        let shown = match self.look.terminal.stderr {
-            true => Markdown::new(false).push(text),
-            false => text.to_string(),
-        };
-        let _ = self.stderr(&shown);
-    }
-
-    fn end_thinking(&mut self) {
-        if std::mem::take(&mut self.dimmed) {
-            let _ = self.stderr(if self.look.terminal.stderr_color {
-                "\x1b[0m\n\n"
-            } else {
-                "\n\n"
-            });
-        }
-    }
-
-    fn stderr(&self, text: &str) -> io::Result<()> {
-        let mut stderr = io::stderr().lock();
-        stderr.write_all(text.as_bytes())?;
-        stderr.flush()
     }
 }

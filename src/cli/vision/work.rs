@@ -55,7 +55,10 @@ impl Work<'_> {
         let options = self.resolved.options(logprobs);
         // In this shape nothing is written on the way.
         let shape = if streams { self.shape } else { Shape::Json };
-        let output = run::generate(&mut self.session, &prompt, &options, shape, &mut self.sink)?;
+        let output = {
+            let aside = Aside::new(false, self.settings.terminal);
+            run::generate(&mut self.session, &prompt, &options, shape, &mut self.sink, aside)?
+        };
         let interrupted = output.finish_reason == FinishReason::Interrupted;
         if interrupted && self.shape == Shape::Text && (self.sink.is_file() || !streams) {
             settings.note("interrupted; what was answered so far is not written");
@@ -117,6 +120,7 @@ impl Work<'_> {
             overflow: "error",
             threads: self.settings.threads,
             output,
+            thinking: "",
             logprobs: self.args.logprobs.is_some(),
             constraint: None,
             choices: None,
