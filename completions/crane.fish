@@ -243,6 +243,10 @@ complete -c crane -n "__fish_crane_using_subcommand run" -l presence-penalty -d 
 complete -c crane -n "__fish_crane_using_subcommand run" -l frequency-penalty -d 'Subtract from the logits of tokens in the output, once for each time (0: off)' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s s -l seed -d 'Seed; the same seed gives the same text [default: random]' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s r -l stop -d 'Stop before this text (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l schema -d 'Answer in JSON that is valid by this JSON Schema: a file, or the schema itself, {…} (without -n: at most 4096 tokens; an answer that is cut off ends with code 7)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l regex -d 'Answer with a text that all of this regular expression matches (Rust\'s syntax, no look-around)' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l grammar -d 'Answer with a text of this grammar (Lark, as llguidance reads it)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l choices -d 'Answer with the likeliest of these, each judged as a whole; nothing is sampled (\'\\,\' is a comma in a choice; spaces around one are dropped)' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
 f32\t''
@@ -263,6 +267,7 @@ complete -c crane -n "__fish_crane_using_subcommand run" -l raw -d 'Send the pro
 complete -c crane -n "__fish_crane_using_subcommand run" -l stats -d 'Times, speeds, memory and settings on stderr'
 complete -c crane -n "__fish_crane_using_subcommand run" -l resume -d 'Go on with the file of -o: what it has is kept, what is missing is added'
 complete -c crane -n "__fish_crane_using_subcommand run" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
+complete -c crane -n "__fish_crane_using_subcommand run" -l json-object -d 'Answer with a JSON object, whatever is in it'
 complete -c crane -n "__fish_crane_using_subcommand run" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand run" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand run" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -298,6 +303,10 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -l presence-penalty -d
 complete -c crane -n "__fish_crane_using_subcommand chat" -l frequency-penalty -d 'Subtract from the logits of tokens in the output, once for each time (0: off)' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -s s -l seed -d 'Seed; the same seed gives the same text [default: random]' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -s r -l stop -d 'Stop before this text (repeatable)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l schema -d 'Answer in JSON that is valid by this JSON Schema: a file, or the schema itself, {…} (without -n: at most 4096 tokens; an answer that is cut off ends with code 7)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand chat" -l regex -d 'Answer with a text that all of this regular expression matches (Rust\'s syntax, no look-around)' -r
+complete -c crane -n "__fish_crane_using_subcommand chat" -l grammar -d 'Answer with a text of this grammar (Lark, as llguidance reads it)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand chat" -l choices -d 'Answer with the likeliest of these, each judged as a whole; nothing is sampled (\'\\,\' is a comma in a choice; spaces around one are dropped)' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
 f32\t''
@@ -319,6 +328,7 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -l no-history -d 'Do n
 complete -c crane -n "__fish_crane_using_subcommand chat" -l stats -d 'Times, speeds and memory on stderr after each reply'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l show-thinking -d 'Show the thinking, on stderr, also where stdout or stderr is not a terminal'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l json-object -d 'Answer with a JSON object, whatever is in it'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand chat" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand chat" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
