@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 
 use crate::generate::{
@@ -46,13 +46,30 @@ pub struct ConstraintArgs {
     pub choices: Option<String>,
 }
 
+/// A structure as a receipt keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Structure {
+    pub kind: Kind,
+    /// The schema, the expression or the grammar itself.
+    pub source: String,
+}
+
+/// What kind of structure an answer has; as JSON names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Schema,
+    JsonObject,
+    Regex,
+    Grammar,
+}
+
 /// What the flags ask for, checked without any model.
 #[derive(Debug, Clone)]
 pub enum Asked {
     Text,
     Grammar {
-        /// As JSON names it.
-        kind: &'static str,
+        structure: Structure,
         grammar: Box<Grammar>,
     },
     Choices(Vec<String>),
@@ -63,7 +80,7 @@ pub enum Asked {
 pub enum Guide {
     Text,
     Constraint {
-        kind: &'static str,
+        structure: Structure,
         constraint: Box<Constraint>,
     },
     Choices(Vec<String>),
@@ -92,32 +109,50 @@ impl ConstraintArgs {
     /// # Errors
     /// A file that is missing or no text, what is wrong with the structure itself, flags that make no sense beside it.
     pub fn read(&self, sampling: &SamplingArgs) -> anyhow::Result<Asked> {
-        let (kind, spec) = if let Some(schema) = &self.schema {
-            ("schema", Spec::Schema(self::schema(schema)?))
+        let (kind, source) = if let Some(schema) = &self.schema {
+            (Kind::Schema, self::schema(schema)?)
         } else if self.json_object {
-            ("json_object", Spec::JsonObject)
+            (Kind::JsonObject, String::new())
         } else if let Some(regex) = &self.regex {
-            ("regex", Spec::Regex(regex.clone()))
+            (Kind::Regex, regex.clone())
         } else if let Some(path) = &self.grammar {
-            ("grammar", Spec::Lark(input::read_file(path)?))
+            (Kind::Grammar, input::read_file(path)?)
         } else if let Some(typed) = &self.choices {
             only_choices(sampling)?;
             return Ok(Asked::Choices(choices(typed)?));
         } else {
             return Ok(Asked::Text);
         };
-        let grammar = Box::new(Grammar::new(spec)?);
-        Ok(Asked::Grammar { kind, grammar })
+        Asked::again(&Structure { kind, source })
     }
 }
 
 impl Asked {
+    /// The structure that was asked for.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn again(structure: &Structure) -> anyhow::Result<Self> {
+        let source = structure.source.as_str();
+        let spec = match structure.kind {
+            Kind::Schema => Spec::Schema(parsed("the schema", source)?),
+            Kind::JsonObject => Spec::JsonObject,
+            Kind::Regex => Spec::Regex(source.into()),
+            Kind::Grammar => Spec::Lark(source.into()),
+        };
+        let grammar = Box::new(Grammar::new(spec)?);
+        Ok(Self::Grammar {
+            structure: structure.clone(),
+            grammar,
+        })
+    }
+
     /// Makes it what the session's model can follow.
     pub fn prepare(self, session: &mut Session, settings: &Settings) -> anyhow::Result<Guide> {
-        let (kind, grammar) = match self {
+        let (structure, grammar) = match self {
             Self::Text => return Ok(Guide::Text),
             Self::Choices(choices) => return Ok(Guide::Choices(choices)),
-            Self::Grammar { kind, grammar } => (kind, grammar),
+            Self::Grammar { structure, grammar } => (structure, grammar),
         };
         session.notes.extend_from_slice(grammar.notes());
         let started = Instant::now();
@@ -130,7 +165,10 @@ impl Asked {
             read.as_secs_f64() * 1e3,
             (started.elapsed() - read).as_secs_f64() * 1e3
         ));
-        Ok(Guide::Constraint { kind, constraint })
+        Ok(Guide::Constraint {
+            structure,
+            constraint,
+        })
     }
 }
 
@@ -158,12 +196,20 @@ impl Guide {
         options
     }
 
+    /// What a receipt keeps of it.
+    pub fn structure(&self) -> Option<Structure> {
+        match self {
+            Self::Constraint { structure, .. } => Some(structure.clone()),
+            Self::Text | Self::Choices(_) => None,
+        }
+    }
+
     /// What JSON says of it.
     pub fn json(&self, output: &Output) -> Option<Value> {
         match self {
             Self::Text => None,
-            Self::Constraint { kind, .. } => {
-                Some(json!({ "kind": kind, "complete": output.complete }))
+            Self::Constraint { structure, .. } => {
+                Some(json!({ "kind": structure.kind, "complete": output.complete }))
             }
             Self::Choices(_) => Some(json!({ "kind": "choices", "complete": output.complete })),
         }
@@ -275,8 +321,8 @@ fn continuations(
     }
 }
 
-/// The schema itself, or the file that holds it.
-fn schema(typed: &str) -> anyhow::Result<Value> {
+/// The text of a schema, typed or in the file that is named; it is JSON.
+fn schema(typed: &str) -> anyhow::Result<String> {
     let text = typed.trim();
     let inline = text.starts_with('{') || text == "true" || text == "false";
     let (name, text) = match inline {
@@ -286,8 +332,13 @@ fn schema(typed: &str) -> anyhow::Result<Value> {
             (path.display().to_string(), input::read_file(path)?)
         }
     };
-    serde_json::from_str(&text)
-        .map_err(|error| CliError::Usage(format!("{name} is not JSON: {error}")).into())
+    parsed(&name, &text)?;
+    Ok(text)
+}
+
+fn parsed(name: &str, text: &str) -> Result<Value, CliError> {
+    serde_json::from_str(text)
+        .map_err(|error| CliError::Usage(format!("{name} is not JSON: {error}")))
 }
 
 /// Splits at commas; `\,` is a comma and `\\` a backslash.

@@ -105,6 +105,17 @@ impl From<DTypeArg> for DTypeChoice {
     }
 }
 
+impl From<DTypeChoice> for DTypeArg {
+    fn from(choice: DTypeChoice) -> Self {
+        match choice {
+            DTypeChoice::Auto => Self::Auto,
+            DTypeChoice::F32 => Self::F32,
+            DTypeChoice::F16 => Self::F16,
+            DTypeChoice::BF16 => Self::Bf16,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum QuantArg {
     #[default]

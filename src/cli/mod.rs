@@ -22,6 +22,7 @@ pub mod output;
 pub mod overflow;
 pub mod progress;
 pub mod pull;
+pub mod receipt;
 pub mod report;
 pub mod rm;
 pub mod run;
@@ -87,6 +88,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Answer one prompt, or a file of them
     Run(Box<run::RunArgs>),
+    /// Run again what 'crane run --receipt' wrote down, and say whether the same comes
+    Replay(receipt::ReplayArgs),
     /// Hold a conversation
     Chat(chat::ChatArgs),
     /// Speak a text
@@ -209,6 +212,7 @@ fn dispatch(command: Command, settings: &Settings, out: &mut dyn Write) -> anyho
         Command::Rm(args) => rm::run(args, settings, out),
         Command::Verify(args) => verify::run(args, settings, out),
         Command::Run(args) => run::run(&args, settings, out),
+        Command::Replay(args) => receipt::replay(&args, settings, out),
         Command::Chat(args) => chat::run(&args, settings, out),
         Command::Tts(args) => tts::run(&args, settings, out),
         Command::Vision(args) => vision::run(&args, settings, out),

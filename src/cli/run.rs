@@ -16,6 +16,7 @@ use super::input::{self, Input, InputArgs};
 use super::interrupt;
 use super::output::Sink;
 use super::overflow::{self, Overflow};
+use super::receipt::{self, Subject};
 use super::report::{Report, StepJson};
 use super::sampling::{Resolved, SamplingArgs};
 use super::session::{Prompt, Session};
@@ -59,6 +60,9 @@ pub struct RunArgs {
     /// Times, speeds, memory and settings on stderr
     #[arg(long)]
     pub stats: bool,
+    /// Write what determines the answer, for 'crane replay'
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["batch", "choices"], value_hint = clap::ValueHint::FilePath)]
+    pub receipt: Option<PathBuf>,
     #[command(flatten)]
     pub batch: BatchArgs,
     #[command(flatten)]
@@ -113,6 +117,10 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
             "the prompt does not fit the context of {context} tokens, and one with images is not cut; raise --ctx-size"
         ))
         .into());
+    }
+    if args.receipt.is_some() {
+        receipt::check(&prompt)?;
+        session.hash_files()?;
     }
     let mut resolved = args.sampling.resolve(&session.defaults);
     guide.limit(&mut resolved);
@@ -172,6 +180,18 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     sink.finish()?;
     if args.stats {
         settings.terminal.note(&report.stats());
+    }
+    if let (Some(path), false) = (&args.receipt, interrupted) {
+        let subject = Subject {
+            session: &session,
+            settings,
+            quant: args.quant.quant,
+            resolved: &resolved,
+            guide: &guide,
+            prompt: &prompt,
+            output: &output,
+        };
+        receipt::write(path, subject)?;
     }
     match (interrupted, unmet) {
         (true, _) => Err(CliError::Interrupted.into()),

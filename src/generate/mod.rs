@@ -42,7 +42,7 @@ pub enum GenerateError {
 }
 
 /// How the next token is chosen. `None` of generation_config.json and flags are already resolved.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct SamplingSettings {
     /// 0 is greedy.
     pub temperature: f64,

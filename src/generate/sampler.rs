@@ -30,6 +30,19 @@ struct Candidate {
 }
 
 impl Sampler {
+    /// What is done to the logits of a token, in this order.
+    pub const ORDER: [&'static str; 9] = [
+        "structure",
+        "repeat_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "draw (ChaCha12 of rand 0.9)",
+    ];
+
     /// A sampler that has seen `prompt`.
     pub fn new(settings: &SamplingSettings, seed: u64, prompt: &[u32]) -> Self {
         Self {

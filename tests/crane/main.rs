@@ -13,6 +13,7 @@ mod hub_server;
 mod parity;
 mod paths;
 mod real;
+mod receipt;
 mod recipe;
 mod spark;
 mod store_cli;

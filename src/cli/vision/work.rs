@@ -11,6 +11,7 @@ use crate::cli::run::{self, Shape};
 use crate::cli::sampling::Resolved;
 use crate::cli::session::{Prompt, Session};
 use crate::cli::settings::Settings;
+use crate::cli::thinking::Aside;
 use crate::generate::{FinishReason, Output};
 use crate::image::ImageSource;
 use crate::text::Message;
@@ -57,7 +58,14 @@ impl Work<'_> {
         let shape = if streams { self.shape } else { Shape::Json };
         let output = {
             let aside = Aside::new(false, self.settings.terminal);
-            run::generate(&mut self.session, &prompt, &options, shape, &mut self.sink, aside)?
+            run::generate(
+                &mut self.session,
+                &prompt,
+                &options,
+                shape,
+                &mut self.sink,
+                aside,
+            )?
         };
         let interrupted = output.finish_reason == FinishReason::Interrupted;
         if interrupted && self.shape == Shape::Text && (self.sink.is_file() || !streams) {

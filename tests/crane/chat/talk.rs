@@ -196,6 +196,33 @@ fn the_first_message_may_come_from_the_command_line_or_a_pipe() {
 }
 
 #[test]
+fn a_structure_holds_every_reply() {
+    let user = User::new();
+    let script = "\"one\"\n\"two\"\n";
+    let objects = user.objects(&["--regex", "[a-c]{2}"], script);
+    for text in texts(&objects) {
+        assert!(
+            text.len() == 2 && text.chars().all(|c| ('a'..='c').contains(&c)),
+            "{text}"
+        );
+    }
+    let tiny = tiny();
+    let args = [tiny.to_str().unwrap(), "--json", "--choices", "yes,no"];
+    let objects = lines(&user.chat(&args, script));
+    assert!(
+        texts(&objects)
+            .iter()
+            .all(|text| ["yes", "no"].contains(text)),
+        "{objects:?}"
+    );
+    // Cut off, it is kept and said.
+    let args = [tiny.to_str().unwrap(), "-n", "3", "--regex", "[a-c]{20}"];
+    let output = user.chat(&args, "one\n");
+    assert_eq!(output.status.code(), Some(7));
+    assert!(said(&output).contains("cut off"));
+}
+
+#[test]
 fn thinking_stays_out_of_stdout_and_history() {
     // A template that begins the thinking for the model, as DeepSeek-R1's does.
     let folder = tempfile::tempdir().unwrap();
@@ -218,6 +245,30 @@ fn thinking_stays_out_of_stdout_and_history() {
     let object = &lines(&user.chat(&[&args[..], &["--json"]].concat(), "\"one\"\n"))[0];
     assert_eq!(object["text"], "");
     assert_eq!(object["thinking"].as_str().unwrap(), said(&shown).trim());
-    let off = user.chat(&[&args[..], &["--think", "off"]].concat(), "one\n");
-    assert!(!off.stdout.is_empty());
+    for more in [&["--think", "off"][..], &["--regex", "[a-z]{2}"]] {
+        let off = user.chat(&[&args[..], more].concat(), "one\n");
+        assert!(
+            off.status.success() && !off.stdout.is_empty(),
+            "{}",
+            said(&off)
+        );
+    }
+    // The same of run.
+    let run = |more: &[&str]| {
+        let mut run = assert_cmd::Command::new(env!("CARGO_BIN_EXE_crane"));
+        let output = run.args(["run", path, "one", "-n", "8", "--temp", "0"]);
+        output.args(more).write_stdin("").output().unwrap()
+    };
+    let hidden = run(&[]);
+    assert_eq!(
+        (hidden.stdout.as_slice(), hidden.stderr.as_slice()),
+        (&b"\n"[..], &b""[..])
+    );
+    assert_eq!(said(&run(&["--show-thinking"])).trim(), said(&shown).trim());
+    let whole: Value = serde_json::from_slice(&run(&["--json"]).stdout).unwrap();
+    assert_eq!(
+        (&whole["text"], &whole["thinking"]),
+        (&object["text"], &object["thinking"])
+    );
+    assert!(run(&["--think", "off"]).stdout.len() > 1);
 }
