@@ -39,7 +39,7 @@ const PIECE: usize = 128;
 const STEP: usize = 64;
 /// Tokens from which on the numbers of each do not depend on how many are computed together: keys are taken in at
 /// places that are the same for all of them, and in one part.
-pub(crate) const SETTLED_TOKENS: usize = 32;
+pub(crate) const SETTLED_TOKENS: usize = 16;
 
 /// The attention of one layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
