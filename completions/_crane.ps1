@@ -46,6 +46,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Remove a model from the cache')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check a model''s files against their checksums')
             [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Answer one prompt, or a file of them')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Run again what ''crane run --receipt'' wrote down, and say whether the same comes')
             [CompletionResult]::new('chat', 'chat', [CompletionResultType]::ParameterValue, 'Hold a conversation')
             [CompletionResult]::new('tts', 'tts', [CompletionResultType]::ParameterValue, 'Speak a text')
             [CompletionResult]::new('vision', 'vision', [CompletionResultType]::ParameterValue, 'Answer a question about images')
@@ -203,8 +204,10 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--logprobs', '--logprobs', [CompletionResultType]::ParameterName, 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)')
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Write to a file, which appears when it is complete, or grows line by line with --batch (''-'': stdout)')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Write to a file, which appears when it is complete, or grows line by line with --batch (''-'': stdout)')
+            [CompletionResult]::new('--receipt', '--receipt', [CompletionResultType]::ParameterName, 'Write what determines the answer, for ''crane replay''')
             [CompletionResult]::new('--batch', '--batch', [CompletionResultType]::ParameterName, 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (''-'': stdin)')
             [CompletionResult]::new('--parallel', '--parallel', [CompletionResultType]::ParameterName, 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]')
+            [CompletionResult]::new('--think', '--think', [CompletionResultType]::ParameterName, 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]')
             [CompletionResult]::new('--quant', '--quant', [CompletionResultType]::ParameterName, 'Quantise at load, tensor by tensor, where the width allows it')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Tokens to generate at most [default: until the model stops or the context is full]')
             [CompletionResult]::new('--max-tokens', '--max-tokens', [CompletionResultType]::ParameterName, 'Tokens to generate at most [default: until the model stops or the context is full]')
@@ -238,6 +241,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--raw', '--raw', [CompletionResultType]::ParameterName, 'Send the prompt as it is, without the model''s chat template')
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'Times, speeds, memory and settings on stderr')
             [CompletionResult]::new('--resume', '--resume', [CompletionResultType]::ParameterName, 'Go on with the file of -o: what it has is kept, what is missing is added')
+            [CompletionResult]::new('--show-thinking', '--show-thinking', [CompletionResultType]::ParameterName, 'Show the thinking, on stderr, also where stdout or stderr is not a terminal')
             [CompletionResult]::new('--ignore-eos', '--ignore-eos', [CompletionResultType]::ParameterName, 'Go on after the model''s end-of-text token')
             [CompletionResult]::new('--json-object', '--json-object', [CompletionResultType]::ParameterName, 'Answer with a JSON object, whatever is in it')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use only what is on this machine (also HF_HUB_OFFLINE=1)')
@@ -250,6 +254,27 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'crane;replay' {
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Another place of the same model')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Another place of the same model')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Where to compute: auto, cpu, cuda, cuda:N or metal')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Number type to compute in; auto keeps what the file stores where the device is fast at it')
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('--cache-type', '--cache-type', [CompletionResultType]::ParameterName, 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]')
+            [CompletionResult]::new('--simd', '--simd', [CompletionResultType]::ParameterName, 'The best instruction set that is used, for comparisons [default: the best of this CPU]')
+            [CompletionResult]::new('--cache-dir', '--cache-dir', [CompletionResultType]::ParameterName, 'Where models are kept [default: the Hugging Face cache]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use only what is on this machine (also HF_HUB_OFFLINE=1)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Only errors on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Only errors on stderr')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more on stderr: what a name resolved to, which device was taken')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON on stdout')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'crane;chat' {
             [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'System message')
             [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Keep the conversation under this name, and go on with what is there')
@@ -257,7 +282,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--initial', '--initial', [CompletionResultType]::ParameterName, 'The first message (''-'': all of stdin, and then the terminal)')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'ndjson (also --json): each line of stdin is a JSON object, and each reply is one')
             [CompletionResult]::new('--quant', '--quant', [CompletionResultType]::ParameterName, 'Quantise at load, tensor by tensor, where the width allows it')
-            [CompletionResult]::new('--think', '--think', [CompletionResultType]::ParameterName, 'Whether a model that can think does so before it answers [default: as its template says]')
+            [CompletionResult]::new('--think', '--think', [CompletionResultType]::ParameterName, 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]')
             [CompletionResult]::new('--markdown', '--markdown', [CompletionResultType]::ParameterName, 'Colour Markdown on a terminal')
             [CompletionResult]::new('--overflow', '--overflow', [CompletionResultType]::ParameterName, 'What to do when the conversation no longer fits the context')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Tokens to generate at most [default: until the model stops or the context is full]')
@@ -661,6 +686,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Remove a model from the cache')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check a model''s files against their checksums')
             [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Answer one prompt, or a file of them')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Run again what ''crane run --receipt'' wrote down, and say whether the same comes')
             [CompletionResult]::new('chat', 'chat', [CompletionResultType]::ParameterValue, 'Hold a conversation')
             [CompletionResult]::new('tts', 'tts', [CompletionResultType]::ParameterValue, 'Speak a text')
             [CompletionResult]::new('vision', 'vision', [CompletionResultType]::ParameterValue, 'Answer a question about images')
@@ -689,6 +715,9 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             break
         }
         'crane;help;run' {
+            break
+        }
+        'crane;help;replay' {
             break
         }
         'crane;help;chat' {

@@ -43,6 +43,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand rm 'Remove a model from the cache'
             cand verify 'Check a model''s files against their checksums'
             cand run 'Answer one prompt, or a file of them'
+            cand replay 'Run again what ''crane run --receipt'' wrote down, and say whether the same comes'
             cand chat 'Hold a conversation'
             cand tts 'Speak a text'
             cand vision 'Answer a question about images'
@@ -193,8 +194,10 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --logprobs 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)'
             cand -o 'Write to a file, which appears when it is complete, or grows line by line with --batch (''-'': stdout)'
             cand --output 'Write to a file, which appears when it is complete, or grows line by line with --batch (''-'': stdout)'
+            cand --receipt 'Write what determines the answer, for ''crane replay'''
             cand --batch 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (''-'': stdin)'
             cand --parallel 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]'
+            cand --think 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]'
             cand --quant 'Quantise at load, tensor by tensor, where the width allows it'
             cand -n 'Tokens to generate at most [default: until the model stops or the context is full]'
             cand --max-tokens 'Tokens to generate at most [default: until the model stops or the context is full]'
@@ -228,6 +231,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --raw 'Send the prompt as it is, without the model''s chat template'
             cand --stats 'Times, speeds, memory and settings on stderr'
             cand --resume 'Go on with the file of -o: what it has is kept, what is missing is added'
+            cand --show-thinking 'Show the thinking, on stderr, also where stdout or stderr is not a terminal'
             cand --ignore-eos 'Go on after the model''s end-of-text token'
             cand --json-object 'Answer with a JSON object, whatever is in it'
             cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
@@ -239,6 +243,26 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
+        &'crane;replay'= {
+            cand -m 'Another place of the same model'
+            cand --model 'Another place of the same model'
+            cand --device 'Where to compute: auto, cpu, cuda, cuda:N or metal'
+            cand --dtype 'Number type to compute in; auto keeps what the file stores where the device is fast at it'
+            cand -t 'Threads [default: the physical cores this process may use]'
+            cand --threads 'Threads [default: the physical cores this process may use]'
+            cand --cache-type 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]'
+            cand --simd 'The best instruction set that is used, for comparisons [default: the best of this CPU]'
+            cand --cache-dir 'Where models are kept [default: the Hugging Face cache]'
+            cand --color 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never'
+            cand --offline 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+            cand -q 'Only errors on stderr'
+            cand --quiet 'Only errors on stderr'
+            cand -v 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --verbose 'Say more on stderr: what a name resolved to, which device was taken'
+            cand --json 'Print JSON on stdout'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'crane;chat'= {
             cand --system 'System message'
             cand --session 'Keep the conversation under this name, and go on with what is there'
@@ -246,7 +270,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --initial 'The first message (''-'': all of stdin, and then the terminal)'
             cand --format 'ndjson (also --json): each line of stdin is a JSON object, and each reply is one'
             cand --quant 'Quantise at load, tensor by tensor, where the width allows it'
-            cand --think 'Whether a model that can think does so before it answers [default: as its template says]'
+            cand --think 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]'
             cand --markdown 'Colour Markdown on a terminal'
             cand --overflow 'What to do when the conversation no longer fits the context'
             cand -n 'Tokens to generate at most [default: until the model stops or the context is full]'
@@ -632,6 +656,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand rm 'Remove a model from the cache'
             cand verify 'Check a model''s files against their checksums'
             cand run 'Answer one prompt, or a file of them'
+            cand replay 'Run again what ''crane run --receipt'' wrote down, and say whether the same comes'
             cand chat 'Hold a conversation'
             cand tts 'Speak a text'
             cand vision 'Answer a question about images'
@@ -654,6 +679,8 @@ set edit:completion:arg-completer[crane] = {|@words|
         &'crane;help;verify'= {
         }
         &'crane;help;run'= {
+        }
+        &'crane;help;replay'= {
         }
         &'crane;help;chat'= {
         }

@@ -53,6 +53,7 @@ complete -c crane -n "__fish_crane_needs_command" -f -a "show" -d 'Show what a m
 complete -c crane -n "__fish_crane_needs_command" -f -a "rm" -d 'Remove a model from the cache'
 complete -c crane -n "__fish_crane_needs_command" -f -a "verify" -d 'Check a model\'s files against their checksums'
 complete -c crane -n "__fish_crane_needs_command" -f -a "run" -d 'Answer one prompt, or a file of them'
+complete -c crane -n "__fish_crane_needs_command" -f -a "replay" -d 'Run again what \'crane run --receipt\' wrote down, and say whether the same comes'
 complete -c crane -n "__fish_crane_needs_command" -f -a "chat" -d 'Hold a conversation'
 complete -c crane -n "__fish_crane_needs_command" -f -a "tts" -d 'Speak a text'
 complete -c crane -n "__fish_crane_needs_command" -f -a "vision" -d 'Answer a question about images'
@@ -224,8 +225,11 @@ json\t'One object on one line'
 ndjson\t'One object a token, and the whole object last'"
 complete -c crane -n "__fish_crane_using_subcommand run" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s o -l output -d 'Write to a file, which appears when it is complete, or grows line by line with --batch (\'-\': stdout)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l receipt -d 'Write what determines the answer, for \'crane replay\'' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l batch -d 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (\'-\': stdin)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l parallel -d 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]' -r
+complete -c crane -n "__fish_crane_using_subcommand run" -l think -d 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]' -r -f -a "on\t''
+off\t''"
 complete -c crane -n "__fish_crane_using_subcommand run" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
@@ -266,6 +270,7 @@ never\t''"
 complete -c crane -n "__fish_crane_using_subcommand run" -l raw -d 'Send the prompt as it is, without the model\'s chat template'
 complete -c crane -n "__fish_crane_using_subcommand run" -l stats -d 'Times, speeds, memory and settings on stderr'
 complete -c crane -n "__fish_crane_using_subcommand run" -l resume -d 'Go on with the file of -o: what it has is kept, what is missing is added'
+complete -c crane -n "__fish_crane_using_subcommand run" -l show-thinking -d 'Show the thinking, on stderr, also where stdout or stderr is not a terminal'
 complete -c crane -n "__fish_crane_using_subcommand run" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
 complete -c crane -n "__fish_crane_using_subcommand run" -l json-object -d 'Answer with a JSON object, whatever is in it'
 complete -c crane -n "__fish_crane_using_subcommand run" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
@@ -273,6 +278,28 @@ complete -c crane -n "__fish_crane_using_subcommand run" -s q -l quiet -d 'Only 
 complete -c crane -n "__fish_crane_using_subcommand run" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand run" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crane -n "__fish_crane_using_subcommand replay" -s m -l model -d 'Another place of the same model' -r
+complete -c crane -n "__fish_crane_using_subcommand replay" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
+complete -c crane -n "__fish_crane_using_subcommand replay" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
+f32\t''
+f16\t''
+bf16\t''"
+complete -c crane -n "__fish_crane_using_subcommand replay" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
+complete -c crane -n "__fish_crane_using_subcommand replay" -l cache-type -d 'How keys and values are kept on a CPU: f16, f32 or q8_0 [default: f32 beside f32 weights, else f16]' -r
+complete -c crane -n "__fish_crane_using_subcommand replay" -l simd -d 'The best instruction set that is used, for comparisons [default: the best of this CPU]' -r -f -a "portable\t''
+avx2\t''
+avx512\t''
+avx512bf16\t''
+amx\t''"
+complete -c crane -n "__fish_crane_using_subcommand replay" -l cache-dir -d 'Where models are kept [default: the Hugging Face cache]' -r -f -a "(__fish_complete_directories)"
+complete -c crane -n "__fish_crane_using_subcommand replay" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c crane -n "__fish_crane_using_subcommand replay" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
+complete -c crane -n "__fish_crane_using_subcommand replay" -s q -l quiet -d 'Only errors on stderr'
+complete -c crane -n "__fish_crane_using_subcommand replay" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
+complete -c crane -n "__fish_crane_using_subcommand replay" -l json -d 'Print JSON on stdout'
+complete -c crane -n "__fish_crane_using_subcommand replay" -s h -l help -d 'Print help'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l system -d 'System message' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -l session -d 'Keep the conversation under this name, and go on with what is there' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-prompt -d 'Keep the state of the cache beside the session, so that it goes on without being computed again; all states together take MIB at most [default: 2048]' -r
@@ -284,7 +311,7 @@ q8_0\t''
 q4_0\t''
 q4k\t''
 q6k\t''"
-complete -c crane -n "__fish_crane_using_subcommand chat" -l think -d 'Whether a model that can think does so before it answers [default: as its template says]' -r -f -a "on\t''
+complete -c crane -n "__fish_crane_using_subcommand chat" -l think -d 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]' -r -f -a "on\t''
 off\t''"
 complete -c crane -n "__fish_crane_using_subcommand chat" -l markdown -d 'Colour Markdown on a terminal' -r -f -a "on\t''
 off\t''"
@@ -722,22 +749,23 @@ complete -c crane -n "__fish_crane_using_subcommand man" -s q -l quiet -d 'Only 
 complete -c crane -n "__fish_crane_using_subcommand man" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
 complete -c crane -n "__fish_crane_using_subcommand man" -l json -d 'Print JSON on stdout'
 complete -c crane -n "__fish_crane_using_subcommand man" -s h -l help -d 'Print help'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "list" -d 'List the models on this machine'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "run" -d 'Answer one prompt, or a file of them'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "tts" -d 'Speak a text'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "vision" -d 'Answer a question about images'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "voices" -d 'List, show or remove the voices that \'crane tts --save-voice\' kept'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
-complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run chat tts vision voices score bench devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "pull" -d 'Fetch a model\'s files into the Hugging Face cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "list" -d 'List the models on this machine'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "show" -d 'Show what a model is, from its headers alone'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "verify" -d 'Check a model\'s files against their checksums'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "run" -d 'Answer one prompt, or a file of them'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "replay" -d 'Run again what \'crane run --receipt\' wrote down, and say whether the same comes'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "chat" -d 'Hold a conversation'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "tts" -d 'Speak a text'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "vision" -d 'Answer a question about images'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "voices" -d 'List, show or remove the voices that \'crane tts --save-voice\' kept'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "score" -d 'Score a text: negative log-likelihood and perplexity'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "bench" -d 'Measure speed, beside the machine\'s own limit'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "devices" -d 'Say what this binary can compute on, and why not on the rest'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "man" -d 'Print the manual page (roff)'
+complete -c crane -n "__fish_crane_using_subcommand help; and not __fish_seen_subcommand_from pull list show rm verify run replay chat tts vision voices score bench devices completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "list" -d 'List the voices'
 complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "show" -d 'Show a voice: its tokens, its words, where it came from'
 complete -c crane -n "__fish_crane_using_subcommand help; and __fish_seen_subcommand_from voices" -f -a "rm" -d 'Remove a voice'
