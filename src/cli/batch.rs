@@ -37,7 +37,7 @@ const USUAL_TOKENS: usize = 4096;
 #[command(next_help_heading = "Many prompts")]
 pub struct BatchArgs {
     /// Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw",
-    /// "prefill" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same
+    /// "prefill", "schema", "regex" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same
     /// order ('-': stdin)
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["words", "prompt", "file", "messages"], value_hint = clap::ValueHint::FilePath)]
     pub batch: Option<PathBuf>,
@@ -70,6 +70,7 @@ struct Pending {
     settings: Resolved,
     prefill: String,
     truncated: usize,
+    guide: Guide,
 }
 
 /// Answers the lines of `path`.
@@ -94,7 +95,6 @@ pub fn run(
         args.sampling.ctx_size,
     )?;
     let guide = asked.prepare(&mut session, settings)?;
-    session.think = guide.think(args.thinking.asked());
     session.announce(settings);
     if whole {
         session.hash_files()?;
@@ -233,7 +233,7 @@ impl Work<'_> {
             }
         };
         let logprobs = self.args.logprobs.map(|k| k as usize);
-        let options = self.guide.lead(pending.settings.options(logprobs));
+        let options = pending.guide.lead(pending.settings.options(logprobs));
         let ids = pending.prompt.ids.clone();
         self.pending.insert(index, pending);
         let engine = &mut self.session.engine;
@@ -261,6 +261,13 @@ impl Work<'_> {
             sampling: &self.args.sampling,
         };
         let asked = Asked::read(map, flags)?;
+        let guide = match &asked.structure {
+            Some(structure) => {
+                constraint::Asked::again(structure)?.prepare(self.session, self.settings)?
+            }
+            None => self.guide.clone(),
+        };
+        self.session.think = guide.think(self.args.thinking.asked());
         let mut prompt = match asked.ask {
             Ask::Messages(messages) => self.session.chat_prompt(&messages, &asked.prefill)?,
             Ask::Prompt(text) => {
@@ -280,7 +287,7 @@ impl Work<'_> {
             self.args.overflow,
         )?;
         let mut settings = asked.sampling.resolve(&self.session.defaults);
-        self.guide.limit(&mut settings);
+        guide.limit(&mut settings);
         Ok(Pending {
             id,
             print,
@@ -288,6 +295,7 @@ impl Work<'_> {
             settings,
             prefill: asked.prefill,
             truncated,
+            guide,
         })
     }
 
@@ -316,7 +324,7 @@ impl Work<'_> {
                 output: &output,
                 thinking: &parted.thinking,
                 logprobs: self.args.logprobs.is_some(),
-                constraint: self.guide.json(&output),
+                constraint: pending.guide.json(&output),
                 choices: None,
                 images: None,
                 boxes: None,
@@ -336,7 +344,7 @@ impl Work<'_> {
                 if !parted.thinking.is_empty() {
                     fields["thinking"] = parted.thinking.clone().into();
                 }
-                if let Some(constraint) = self.guide.json(&output) {
+                if let Some(constraint) = pending.guide.json(&output) {
                     fields["constraint"] = constraint;
                 }
                 fields

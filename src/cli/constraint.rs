@@ -7,9 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{json, Value};
 
-use crate::generate::{
-    Constraint, FinishReason, GenerateOptions, Grammar, Output, Spec, Timings, Vocabulary,
-};
+use crate::generate::{Constraint, FinishReason, GenerateOptions, Grammar, Output, Spec, Timings};
 use crate::text::{TextError, Tokenizer};
 
 use super::exit::CliError;
@@ -154,14 +152,18 @@ impl Asked {
             Self::Choices(choices) => return Ok(Guide::Choices(choices)),
             Self::Grammar { structure, grammar } => (structure, grammar),
         };
-        session.notes.extend_from_slice(grammar.notes());
+        for note in grammar.notes() {
+            // Said once, however many lines of a batch ask for the same.
+            if !session.notes.contains(note) {
+                session.notes.push(note.clone());
+            }
+        }
         let started = Instant::now();
-        let (tokenizer, rows) = (session.engine.tokenizer(), session.engine.vocab_size());
-        let vocabulary = Vocabulary::new(tokenizer, rows, &session.defaults.eos_ids)?;
+        let vocabulary = session.vocabulary()?;
         let read = started.elapsed();
         let constraint = Box::new(Constraint::new(&grammar, &vocabulary)?);
         settings.detail(&format!(
-            "the structure's {rows} tokens were read in {:.0} ms, its grammar in {:.0} ms",
+            "the structure's tokens were read in {:.0} ms, its grammar in {:.0} ms",
             read.as_secs_f64() * 1e3,
             (started.elapsed() - read).as_secs_f64() * 1e3
         ));

@@ -39,6 +39,7 @@ pub mod tts;
 pub mod verify;
 pub mod vision;
 pub mod voices;
+pub mod waiting;
 
 use std::io::{BufWriter, Write};
 use std::panic::{self, AssertUnwindSafe};

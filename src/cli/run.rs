@@ -22,6 +22,7 @@ use super::sampling::{Resolved, SamplingArgs};
 use super::session::{Prompt, Session};
 use super::settings::Settings;
 use super::thinking::{Aside, ThinkingArgs};
+use super::waiting::Waiting;
 
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
@@ -247,10 +248,15 @@ pub(super) fn generate(
     mut aside: Aside,
 ) -> anyhow::Result<Output> {
     let mut thinking = session.thinking(prompt);
+    let mut waiting = Some(Waiting::start(
+        &aside.terminal,
+        format!("reading {} tokens", prompt.ids.len()),
+    ));
     // Until the first token there is nothing to bring to an end, and a long prompt is not waited for.
     let mut polled = None;
     let mut failed: Option<io::Error> = None;
     let mut on_step = |step: Step| {
+        waiting = None;
         polled.get_or_insert_with(interrupt::Deferred::new);
         let mut pieces = thinking.push(step.text);
         if step.token.is_none() {

@@ -7,8 +7,8 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use crate::bench::memory;
-use crate::generate::Engine;
 use crate::generate::Sequence;
+use crate::generate::{ConstraintError, Engine, Vocabulary};
 use crate::hub::catalogue::{self, Row, Task};
 use crate::hub::{self, store, HubError, Located, Reference};
 use crate::image::{ImageSource, Limits};
@@ -46,6 +46,8 @@ pub struct Session {
     pub think: Option<bool>,
     /// How conversations are put together where the model has rules of its own for it.
     form: Option<Form>,
+    /// The tokens as structures see them, once one was asked for.
+    vocabulary: Option<Arc<Vocabulary>>,
     /// What looks at images, once it was asked for.
     viewer: Option<Viewer>,
     options: LoadOptions,
@@ -136,6 +138,7 @@ impl Session {
             notes,
             think: None,
             form,
+            vocabulary: None,
             viewer: None,
             options,
         })
@@ -170,6 +173,17 @@ impl Session {
             self.notes.push(note.into());
         }
         self.raw_prompt(text + prefill)
+    }
+
+    /// The tokens as structures see them, read once.
+    pub fn vocabulary(&mut self) -> Result<Arc<Vocabulary>, ConstraintError> {
+        if let Some(known) = &self.vocabulary {
+            return Ok(Arc::clone(known));
+        }
+        let (tokenizer, rows) = (self.engine.tokenizer(), self.engine.vocab_size());
+        let read = Arc::new(Vocabulary::new(tokenizer, rows, &self.defaults.eos_ids)?);
+        self.vocabulary = Some(Arc::clone(&read));
+        Ok(read)
     }
 
     /// Computes the sums of its files that nobody stated, once for all reports.

@@ -39,24 +39,26 @@ impl ThinkingArgs {
 
 /// Thinking as it comes, on stderr, dimmed on a terminal.
 pub struct Aside {
-    /// None: nothing is shown.
-    terminal: Option<Terminal>,
+    pub terminal: Terminal,
+    shown: bool,
     begun: bool,
 }
 
 impl Aside {
     pub fn new(shown: bool, terminal: Terminal) -> Self {
         Self {
-            terminal: shown.then_some(terminal),
+            terminal,
+            shown,
             begun: false,
         }
     }
 
     /// More of it. That nobody can read stderr is no reason to stop.
     pub fn push(&mut self, text: &str) {
-        let Some(terminal) = self.terminal else {
+        if !self.shown {
             return;
-        };
+        }
+        let terminal = self.terminal;
         let mut text = text;
         if !self.begun {
             text = text.trim_start();
@@ -75,8 +77,11 @@ impl Aside {
     /// The answer begins.
     pub fn end(&mut self) {
         if std::mem::take(&mut self.begun) {
-            let color = self.terminal.is_some_and(|terminal| terminal.stderr_color);
-            let _ = say(if color { "\x1b[0m\n\n" } else { "\n\n" });
+            let _ = say(if self.terminal.stderr_color {
+                "\x1b[0m\n\n"
+            } else {
+                "\n\n"
+            });
         }
     }
 }

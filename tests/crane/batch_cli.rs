@@ -413,3 +413,47 @@ fn what_makes_no_sense_together_is_refused() {
     let output = empty.batch(&[]).output().unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
 }
+
+#[test]
+fn answers_have_the_structure_of_the_command_line_or_of_their_line() {
+    let input = [
+        json!({"prompt": "one"}),
+        json!({"prompt": "two", "schema": {"enum": ["left", "right"]}}),
+        json!({"prompt": "three", "regex": "[xyz]{4}", "temperature": 1.5}),
+        json!({"prompt": "four", "schema": {"type": 3}}),
+        json!({"prompt": "five", "regex": "a", "json_object": true}),
+        json!({"prompt": "six", "json_object": false}),
+    ];
+    let input: String = input.iter().map(|line| format!("{line}\n")).collect();
+    let place = Place::new(&input);
+    let output = place
+        .batch(&["--regex", "[ab]{3}", "-n", "20"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let text = |i: usize| lines[i]["text"].as_str().unwrap();
+    let made_of =
+        |text: &str, of: &str, n: usize| text.len() == n && text.chars().all(|c| of.contains(c));
+    assert!(made_of(text(0), "ab", 3) && made_of(text(5), "ab", 3));
+    assert!(["\"left\"", "\"right\""].contains(&text(1)), "{}", text(1));
+    assert!(made_of(text(2), "xyz", 4), "{}", text(2));
+    assert_eq!(lines[3]["error"]["code"], 2);
+    assert!(lines[4]["error"]["message"]
+        .as_str()
+        .unwrap()
+        .contains("two structures"));
+    // Cut off in the middle of it.
+    let place = Place::new("{\"prompt\": \"one\"}\n");
+    let output = place
+        .batch(&["--regex", "[ab]{30}", "-n", "2"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    let output = place.batch(&["--choices", "a,b"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

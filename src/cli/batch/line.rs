@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::cli::constraint::{Kind, Structure};
 use crate::cli::exit::CliError;
 use crate::cli::sampling::{self, SamplingArgs};
 use crate::text::Message;
@@ -14,6 +15,8 @@ pub struct Asked {
     pub raw: bool,
     pub prefill: String,
     pub sampling: SamplingArgs,
+    /// None: that of the command line.
+    pub structure: Option<Structure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,7 @@ impl Asked {
             raw: false,
             prefill: flags.prefill.to_string(),
             sampling: flags.sampling.clone(),
+            structure: None,
         };
         for (key, value) in map.into_iter().filter(|(_, value)| !value.is_null()) {
             match key.as_str() {
@@ -82,6 +86,13 @@ impl Asked {
                     messages = Some(all.map_err(|error| {
                         wrong(format!("'messages' is not a list of messages: {error}"))
                     })?);
+                }
+                "schema" | "json_object" | "regex" | "grammar" => {
+                    let structure = structure(&key, value)?;
+                    if structure.is_some() && asked.structure.is_some() {
+                        return Err(wrong("the line asks for two structures of its answer"));
+                    }
+                    asked.structure = asked.structure.or(structure);
                 }
                 _ => set(&mut asked.sampling, &key, &value)?,
             }
@@ -139,6 +150,18 @@ impl Asked {
     }
 }
 
+/// The structure that `key` asks for; None for `"json_object": false`.
+fn structure(key: &str, value: Value) -> Result<Option<Structure>, CliError> {
+    let (kind, source) = match key {
+        "schema" => (Kind::Schema, value.to_string()),
+        "json_object" if !switch(key, &value)? => return Ok(None),
+        "json_object" => (Kind::JsonObject, String::new()),
+        "regex" => (Kind::Regex, text(key, value)?),
+        _ => (Kind::Grammar, text(key, value)?),
+    };
+    Ok(Some(Structure { kind, source }))
+}
+
 /// Sets a flag of the sampling by its name in JSON; what a flag refuses is refused here.
 fn set(to: &mut SamplingArgs, key: &str, value: &Value) -> Result<(), CliError> {
     match key {
@@ -164,7 +187,7 @@ fn set(to: &mut SamplingArgs, key: &str, value: &Value) -> Result<(), CliError> 
             return Err(wrong(format!(
                 "'{key}' is not known; a line has prompt or messages, id, system, raw, prefill, max_tokens, \
                  temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, presence_penalty, \
-                 frequency_penalty, seed, stop, ignore_eos"
+                 frequency_penalty, seed, stop, ignore_eos, schema, json_object, regex, grammar"
             )))
         }
     }

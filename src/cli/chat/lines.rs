@@ -191,9 +191,7 @@ fn bind(
     text: &Arc<AtomicBool>,
 ) {
     let key = |key: KeyEvent| Event::KeySeq(vec![key]);
-    let on = |answer: Box<dyn Fn(&str) -> Option<Cmd> + Send + Sync>| {
-        EventHandler::Conditional(Box::new(On(answer)))
-    };
+    let on = |answer: ByLine| EventHandler::Conditional(Box::new(On(answer)));
     let multi = Arc::clone(multi);
     editor.bind_sequence(
         key(KeyEvent(KeyCode::Enter, Modifiers::ALT)),
@@ -223,7 +221,9 @@ fn bind(
 }
 
 /// What a key does, by the line so far; None: what it always does.
-struct On(Box<dyn Fn(&str) -> Option<Cmd> + Send + Sync>);
+type ByLine = Box<dyn Fn(&str) -> Option<Cmd> + Send + Sync>;
+
+struct On(ByLine);
 
 impl ConditionalEventHandler for On {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {

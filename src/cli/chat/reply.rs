@@ -18,6 +18,7 @@ use crate::cli::report;
 use crate::cli::sampling::Resolved;
 use crate::cli::session::Prompt;
 use crate::cli::thinking::Switch;
+use crate::cli::waiting::Waiting;
 
 /// What is known of the last reply.
 pub(super) struct Last {
@@ -148,7 +149,13 @@ impl Chat<'_> {
             return Ok(picked.output);
         }
         let mut failed: Option<io::Error> = None;
+        let new = prompt
+            .ids
+            .len()
+            .saturating_sub(self.session.engine.cached());
+        let mut waiting = Some(Waiting::start(&terminal, format!("reading {new} tokens")));
         let mut on_step = |step: Step| {
+            waiting = None;
             failed = view.push(step.text).err();
             failed.is_none()
         };
@@ -159,6 +166,7 @@ impl Chat<'_> {
             &interrupt::pressed,
             &mut on_step,
         );
+        drop(waiting);
         if let Some(error) = failed {
             return Err(error.into());
         }

@@ -270,7 +270,7 @@ fn states() -> Vec<(PathBuf, u64)> {
             ours.then(|| (data.modified().unwrap_or(UNIX_EPOCH), path, data.len()))
         })
         .collect();
-    all.sort_by(|a, b| b.0.cmp(&a.0));
+    all.sort_by_key(|state| std::cmp::Reverse(state.0));
     all.into_iter()
         .map(|(_, path, size)| (path, size))
         .collect()
