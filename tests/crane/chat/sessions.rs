@@ -220,7 +220,7 @@ fn a_killed_chat_loses_at_most_the_running_reply() {
         let answered = text
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["turn"].as_u64())
-            .last();
+            .next_back();
         let Some(answered) = answered else { continue };
         let turns = read(&user, "talk.json")["turns"].as_array().unwrap().len() as u64;
         assert!(turns >= answered, "{turns} of {answered} turns are kept");
