@@ -266,7 +266,10 @@ impl Chat<'_> {
                     continue;
                 }
                 Line::Edit(line) => match editor::edit(&line) {
-                    Ok(text) => text,
+                    Ok(text) => {
+                        self.settings.terminal.note(&text);
+                        text
+                    }
                     Err(error) => {
                         exit::report(&error, self.settings.terminal.stderr_color);
                         continue;

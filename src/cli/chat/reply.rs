@@ -113,6 +113,7 @@ impl Chat<'_> {
             false => None,
         };
         let Some((conversation, opening)) = rendered else {
+            self.transcript = Default::default();
             return self.session.chat_prompt(&messages, "");
         };
         let tokenizer = self.session.engine.tokenizer();

@@ -88,7 +88,9 @@ fn last(screen: &str) -> &str {
 
 #[test]
 fn a_person_types_edits_and_leaves() {
-    let Some(terminal) = Terminal::open("types", (80, 30), "EDITOR=true", "-n 6") else {
+    let Some(terminal) =
+        Terminal::open("types", (80, 30), "EDITOR='sed -i s/typed/edited/'", "-n 6")
+    else {
         return;
     };
     terminal.until_text(">>>");
@@ -108,6 +110,15 @@ fn a_person_types_edits_and_leaves() {
         talk.contains("\"one\\ntwo\"") && talk.contains("\"a\\nb\""),
         "{talk}"
     );
+    // The line goes through the editor before it is sent.
+    terminal.keys(&["typed", "C-g"]);
+    terminal.until("a third reply", |screen| {
+        screen.matches("% >>>").count() >= 3
+    });
+    terminal.keys(&["/export md c.md", "Enter"]);
+    terminal.until_text("3 turns written");
+    let talk = std::fs::read_to_string(terminal.user.home.path().join("c.md")).unwrap();
+    assert!(talk.contains("\nedited\n"), "{talk}");
     // Slips and errors leave the conversation as it is.
     terminal.keys(&["/claer", "Enter"]);
     terminal.until_text("(/clear?)");
