@@ -195,7 +195,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand -o 'Write to a file, which appears when it is complete, or grows line by line with --batch (''-'': stdout)'
             cand --output 'Write to a file, which appears when it is complete, or grows line by line with --batch (''-'': stdout)'
             cand --receipt 'Write what determines the answer, for ''crane replay'''
-            cand --batch 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (''-'': stdin)'
+            cand --batch 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill", "schema", "regex" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (''-'': stdin)'
             cand --parallel 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]'
             cand --think 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]'
             cand --quant 'Quantise at load, tensor by tensor, where the width allows it'

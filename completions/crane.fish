@@ -226,7 +226,7 @@ ndjson\t'One object a token, and the whole object last'"
 complete -c crane -n "__fish_crane_using_subcommand run" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s o -l output -d 'Write to a file, which appears when it is complete, or grows line by line with --batch (\'-\': stdout)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l receipt -d 'Write what determines the answer, for \'crane replay\'' -r -F
-complete -c crane -n "__fish_crane_using_subcommand run" -l batch -d 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (\'-\': stdin)' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l batch -d 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill", "schema", "regex" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (\'-\': stdin)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l parallel -d 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -l think -d 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]' -r -f -a "on\t''
 off\t''"

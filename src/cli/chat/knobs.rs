@@ -2,7 +2,7 @@
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
-use crate::cli::exit::CliError;
+use crate::cli::exit::{usage_text, CliError};
 use crate::cli::sampling::SamplingArgs;
 use crate::cli::thinking::{Switch, ThinkingArgs};
 
@@ -126,12 +126,29 @@ fn apply(start: &Knobs, set: &[(String, String)]) -> Result<Knobs, CliError> {
                     "{name} is on or off, not '{value}'"
                 )))
             }
-            (None, _) => knobs
-                .try_update_from([format!("--{name}={value}")])
-                .map_err(|error| CliError::Usage(crate::cli::exit::usage_text(&error)))?,
+            (None, _) => update(&mut knobs, name, value)?,
         }
     }
     Ok(knobs)
+}
+
+/// Sets one of the settings that have a value.
+fn update(knobs: &mut Knobs, name: &str, value: &str) -> Result<(), CliError> {
+    let before = knobs.clone();
+    knobs
+        .try_update_from([format!("--{name}={value}")])
+        .map_err(|error| CliError::Usage(usage_text(&error)))?;
+    // clap takes a default for a value that was given.
+    knobs.sampling.ignore_eos = before.sampling.ignore_eos;
+    knobs.reply.stats = before.reply.stats;
+    knobs.reply.thinking.show_thinking = before.reply.thinking.show_thinking;
+    if name != "markdown" {
+        knobs.reply.markdown = before.reply.markdown;
+    }
+    if name != "overflow" {
+        knobs.reply.overflow = before.reply.overflow;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -168,6 +185,29 @@ mod tests {
         assert_eq!(panel.now.sampling.temp, Some(0.5));
         assert!(panel.now.reply.stats);
         assert_eq!(panel.now.sampling.top_k, Some(5));
+    }
+
+    #[test]
+    fn one_setting_leaves_the_others() {
+        let mut panel = panel(&[
+            "--markdown",
+            "off",
+            "--overflow",
+            "oldest",
+            "--ignore-eos",
+            "--show-thinking",
+        ]);
+        panel.set("temp", "0.9").unwrap();
+        panel.set("stop", "x").unwrap();
+        let now = &panel.now;
+        assert_eq!(now.reply.markdown, Switch::Off);
+        assert_eq!(now.reply.overflow, ChatOverflow::Oldest);
+        assert!(now.sampling.ignore_eos && now.reply.thinking.show_thinking);
+        assert_eq!(now.sampling.temp, Some(0.9));
+        panel.set("overflow", "summarise").unwrap();
+        panel.set("markdown", "on").unwrap();
+        assert_eq!(panel.now.reply.overflow, ChatOverflow::Summarise);
+        assert_eq!(panel.now.reply.markdown, Switch::On);
     }
 
     #[test]
