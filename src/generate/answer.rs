@@ -85,15 +85,17 @@ impl<'a> Answer<'a> {
             return Ok(Next::End(FinishReason::Length));
         }
         let raw = self.options.logprobs.map(|k| (row.to_vec(), k));
+        let bad = GenerateError::BadLogits { position };
+        if self.sampler.prepare(row).is_none() {
+            return Err(bad);
+        }
         if let Some(constraint) = &mut self.constraint {
-            if !constraint.mask(row, &self.options.eos_ids)? {
+            let deciding = self.sampler.deciding();
+            if !constraint.narrow(row, &self.options.eos_ids, deciding)? {
                 return Ok(Next::End(FinishReason::Stop));
             }
         }
-        let token = self
-            .sampler
-            .sample(row)
-            .ok_or(GenerateError::BadLogits { position })?;
+        let token = self.sampler.choose(row).ok_or(bad)?;
         if self.first_token.is_none() {
             self.output.timings.ttft_ms = self.started.elapsed().as_secs_f64() * 1000.0;
             self.first_token = Some(Instant::now());

@@ -17,8 +17,15 @@ use std::fmt;
 
 use llguidance::Matcher;
 
+use super::sampler::{ranked, Candidate};
+
 pub use grammar::{Grammar, Spec};
 pub use vocabulary::Vocabulary;
+
+/// Up to so many deciding tokens are looked for one by one.
+const FEW: usize = 64;
+/// Tokens that are looked at beyond the deciding ones before all are.
+const LOOKED_AT: usize = 32;
 
 /// Why an answer cannot be held to what was asked for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -108,6 +115,61 @@ impl Constraint {
             true => Ok(goes_on),
             false => Err(ConstraintError::DeadEnd),
         }
+    }
+
+    /// As [`Constraint::mask`], where only the `deciding` likeliest tokens that may come matter (with those that equal the
+    /// last of them): these alone may be left. Looking at a few tokens costs less than looking at all.
+    ///
+    /// # Errors
+    /// As [`Constraint::mask`].
+    pub fn narrow(
+        &mut self,
+        logits: &mut [f32],
+        ends: &[u32],
+        deciding: Option<usize>,
+    ) -> Result<bool, ConstraintError> {
+        let few = deciding.filter(|&k| k <= FEW && !self.is_complete());
+        match few.and_then(|k| self.likeliest(logits, ends, k)) {
+            Some(left) => {
+                logits.fill(f32::NEG_INFINITY);
+                for Candidate { id, logit } in left {
+                    logits[id as usize] = logit;
+                }
+                Ok(true)
+            }
+            None => self.mask(logits, ends),
+        }
+    }
+
+    /// The `k` likeliest tokens that may come, and those that equal the last; None where they are not soon found.
+    fn likeliest(&mut self, logits: &[f32], ends: &[u32], k: usize) -> Option<Vec<Candidate>> {
+        let accepting = self.may_end();
+        let env = self.matcher.tok_env().ok()?;
+        let spelled = |id: u32| {
+            (id as usize) < env.tok_trie().vocab_size() && !env.tok_trie().token(id).is_empty()
+        };
+        let candidates = ranked(logits, k + LOOKED_AT);
+        if candidates.len() > 2 * (k + LOOKED_AT) {
+            return None;
+        }
+        let mut left: Vec<Candidate> = Vec::new();
+        for candidate in candidates {
+            let settled = left.len() >= k;
+            if settled && left.last().is_some_and(|last| candidate.logit < last.logit) {
+                break;
+            }
+            let id = candidate.id;
+            let may_come = match self.ends.contains(&id) {
+                true => accepting && ends.contains(&id),
+                false => spelled(id) && self.matcher.validate_tokens(&[id]).ok()? == 1,
+            };
+            if may_come {
+                left.push(candidate);
+            }
+        }
+        // Of the last candidate all equals are among them. Whether more than the end may come, the mask tells.
+        let goes_on = left.iter().any(|found| !self.ends.contains(&found.id));
+        (left.len() >= k && goes_on).then_some(left)
     }
 
     /// Takes the token that came.

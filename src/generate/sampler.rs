@@ -24,9 +24,9 @@ pub struct Sampler {
 const FIRST_CANDIDATES: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Candidate {
-    id: u32,
-    logit: f32,
+pub(super) struct Candidate {
+    pub id: u32,
+    pub logit: f32,
 }
 
 impl Sampler {
@@ -56,10 +56,31 @@ impl Sampler {
     /// Chooses a token of `logits` (`[vocab]`, changed by the penalties) and remembers it. None where no finite
     /// logit is left or one is not a number.
     pub fn sample(&mut self, logits: &mut [f32]) -> Option<u32> {
+        self.prepare(logits)?;
+        self.choose(logits)
+    }
+
+    /// The first half of [`Sampler::sample`]: the penalties. None where a logit is not a number. Between the halves
+    /// tokens may be ruled out (−∞), which comes to the same as before the first.
+    pub(super) fn prepare(&self, logits: &mut [f32]) -> Option<()> {
         if logits.iter().any(|l| l.is_nan() || *l == f32::INFINITY) {
             return None;
         }
         self.penalise(logits);
+        Some(())
+    }
+
+    /// How many of the likeliest tokens, with those that equal the last of them, decide what is chosen; None: all.
+    pub(super) fn deciding(&self) -> Option<usize> {
+        match (self.settings.temperature > 0.0, self.settings.top_k) {
+            (false, _) => Some(1),
+            (true, 0) => None,
+            (true, k) => Some(k),
+        }
+    }
+
+    /// The second half of [`Sampler::sample`].
+    pub(super) fn choose(&mut self, logits: &[f32]) -> Option<u32> {
         let token = match self.settings.temperature > 0.0 {
             true => self.draw(logits)?,
             false => greedy(logits)?,
@@ -160,7 +181,7 @@ impl Sampler {
 }
 
 /// The `k` likeliest candidates, best first and equal ones by id; all that equal the last one are kept too.
-fn ranked(logits: &[f32], k: usize) -> Vec<Candidate> {
+pub(super) fn ranked(logits: &[f32], k: usize) -> Vec<Candidate> {
     let order = |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id));
     // The vocabulary is scanned against the k-th best of what was seen so far; few tokens ever pass it.
     let mut kept: Vec<Candidate> = Vec::new();

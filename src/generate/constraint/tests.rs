@@ -406,3 +406,53 @@ fn a_vocabulary_that_cannot_spell_the_answer_is_a_dead_end() {
     let error = state.mask(&mut [0.0; 2], &[]).unwrap_err();
     assert_eq!(error, ConstraintError::DeadEnd);
 }
+
+/// What `narrow` leaves decides as what `mask` leaves, all along an output.
+#[test]
+fn the_likeliest_are_those_of_the_mask() {
+    use crate::generate::sampler::ranked;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    let mut random = StdRng::seed_from_u64(3);
+    for spec in [
+        Spec::Regex("(yes|no|[a-f ]{2,9}\\.)+".into()),
+        Spec::JsonObject,
+        schema(
+            json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "^[A-F]{2,5}$"}},
+            "required": ["a"], "additionalProperties": false}),
+        ),
+        Spec::Lark("start: (\"a\" | <|tool|>)+ \"yes\"".into()),
+    ] {
+        for round in 0..6 {
+            let mut state = constraint(spec.clone());
+            let ends: &[u32] = if round % 2 == 0 { &[END] } else { &[] };
+            for _ in 0..25 {
+                // Few different values: many are equal.
+                let logits: Vec<f32> = (0..ROWS)
+                    .map(|_| random.random_range(0..40) as f32)
+                    .collect();
+                let mut masked = logits.clone();
+                let goes_on = state.clone().mask(&mut masked, ends).unwrap();
+                for k in [1, 3, 20] {
+                    let mut narrowed = logits.clone();
+                    let also = state.clone().narrow(&mut narrowed, ends, Some(k)).unwrap();
+                    assert_eq!(goes_on, also);
+                    let best = |logits: &[f32]| ranked(logits, k);
+                    assert!(
+                        !goes_on || best(&masked) == best(&narrowed),
+                        "{spec:?}, {k}"
+                    );
+                }
+                if !goes_on {
+                    break;
+                }
+                let left: Vec<u32> = (0..ROWS as u32)
+                    .filter(|&id| masked[id as usize] > f32::NEG_INFINITY && !ends.contains(&id))
+                    .collect();
+                state
+                    .accept(left[random.random_range(0..left.len())])
+                    .unwrap();
+            }
+        }
+    }
+}
