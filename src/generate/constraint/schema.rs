@@ -307,6 +307,17 @@ fn countable(map: &Map<String, Value>, place: &str) -> Result<(), ConstraintErro
             "maxProperties is {most} and required lists {required} (at {place})"
         )));
     }
+    let patterns = map.get("patternProperties").and_then(Value::as_object);
+    if patterns.is_some_and(|patterns| patterns.values().any(|value| value == &Value::Bool(false)))
+    {
+        return Err(ConstraintError::NotEnforced {
+            place: place.into(),
+            keyword: "patternProperties".into(),
+            remedy: "that a name may not come shows only when it has come; allow the others by a pattern, with \
+                     additionalProperties false"
+                .into(),
+        });
+    }
     let least = count("minProperties").unwrap_or(0);
     let closed = map.get("additionalProperties") == Some(&Value::Bool(false))
         && !map.contains_key("patternProperties");

@@ -323,6 +323,10 @@ fn what_cannot_be_enforced_is_refused_with_what_to_do() {
         ),
         (json!({"minProperties": 2}), ["\"minProperties\"", "twice"]),
         (
+            json!({"patternProperties": {"^a": {}, "^.{9,}$": false}}),
+            ["\"patternProperties\"", "additionalProperties false"],
+        ),
+        (
             json!({"properties": {"a": {}, "b": {}}, "maxProperties": 1, "type": "object"}),
             ["\"maxProperties\" (at #)", "required"],
         ),
