@@ -21,6 +21,9 @@ pub struct Turn {
     pub tokens: Vec<u32>,
     pub seed: u64,
     pub finish_reason: FinishReason,
+    /// Tokens of the context that were taken when it ended.
+    #[serde(default)]
+    pub context: usize,
 }
 
 impl Turn {
@@ -181,6 +184,7 @@ pub(super) mod tests {
             tokens: vec![1, 2],
             seed: 7,
             finish_reason: FinishReason::Stop,
+            context: 10,
         }
     }
 

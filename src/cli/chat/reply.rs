@@ -78,6 +78,7 @@ impl Chat<'_> {
             tokens: output.tokens.clone(),
             seed: resolved.seed,
             finish_reason: output.finish_reason,
+            context: used.min(context),
         };
         let tokenizer = self.session.engine.tokenizer();
         self.transcript.reply(tokenizer, &turn.reply, &turn.tokens);
@@ -211,13 +212,9 @@ impl Chat<'_> {
         self.used() as f64 / self.session.engine.context().max(1) as f64
     }
 
-    /// Tokens of the conversation, as far as they are known.
+    /// Tokens of the context that the conversation takes.
     pub(super) fn used(&self) -> usize {
-        match (&self.last, self.transcript.tokens()) {
-            _ if self.conversation.seen().is_empty() => 0,
-            (Some(last), 0) => last.prompt_tokens + last.output_tokens,
-            (_, tokens) => tokens,
-        }
+        self.conversation.last().map_or(0, |turn| turn.context)
     }
 
     /// Writes the conversation to its place.

@@ -54,11 +54,6 @@ impl Transcript {
         }
     }
 
-    /// Tokens of the last prompt and the reply to it.
-    pub fn tokens(&self) -> usize {
-        self.ids.len()
-    }
-
     fn keep(&mut self, text: usize, ids: usize) {
         self.text.truncate(text);
         self.ids.truncate(ids);

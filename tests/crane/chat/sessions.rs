@@ -27,7 +27,7 @@ fn a_session_goes_on_where_it_was() {
         objects[1]["said"]
             .as_str()
             .unwrap()
-            .starts_with("talk     3 turns"),
+            .starts_with("talk    3 turns"),
         "{}",
         objects[1]
     );

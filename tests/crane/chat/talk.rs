@@ -73,6 +73,11 @@ fn what_was_said_is_taken_back() {
         .contains("two; 1 turn left"));
     assert!(objects[3]["said"].as_str().unwrap().contains("turn 1"));
     assert!(!objects[3]["said"].as_str().unwrap().contains("turn 2"));
+    let taken = objects[0]["prompt_tokens"].as_u64().unwrap() + 12;
+    assert!(objects[3]["said"]
+        .as_str()
+        .unwrap()
+        .contains(&format!("{taken} of 256 tokens")));
     assert_eq!(text(1), text(4));
     assert_eq!(text(1), text(5));
     assert_eq!(

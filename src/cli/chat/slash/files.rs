@@ -195,9 +195,10 @@ pub(super) fn sessions() -> anyhow::Result<String> {
     let lines = all.iter().map(|entry| {
         let age = age(entry.written);
         match entry.glance() {
-            Some((model, turns, last)) => format!(
-                "{:width$}  {turns:>4} turns  {age:>10}  {model}  {}",
+            Some((model, n, last)) => format!(
+                "{:width$}  {:>9}  {age:>10}  {model}  {}",
                 entry.name,
+                turns(n),
                 beginning(&last, 40)
             ),
             None => format!("{:width$}  damaged, or of a later crane", entry.name),
