@@ -82,6 +82,9 @@ impl Place {
             // A file system without locks.
             Err(TryLockError::Error(_)) => None,
         };
+        if held.is_some() {
+            remove_half_files(&file);
+        }
         Ok(Self {
             name: name.into(),
             file,
@@ -132,6 +135,27 @@ impl Place {
     /// Where the state of the cache lies beside it.
     pub fn state_file(&self) -> PathBuf {
         self.file.with_extension("kv")
+    }
+}
+
+/// Removes what a killed process left beside `file` before it was whole; nobody else writes there.
+fn remove_half_files(file: &Path) {
+    let (Some(folder), Some(stem)) = (file.parent(), file.file_stem()) else {
+        return;
+    };
+    let stem = stem.to_string_lossy();
+    let starts = [format!(".{stem}.json."), format!(".{stem}.kv.")];
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().to_string();
+        let ours = starts.iter().any(|start| {
+            let rest = name.strip_prefix(start.as_str());
+            let process = rest.and_then(|rest| rest.strip_suffix(".tmp"));
+            process.is_some_and(|id| id.parse::<u32>().is_ok())
+        });
+        if ours {
+            // One that cannot be removed does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -328,6 +352,24 @@ mod tests {
         fs::write(&place.file, r#"{"version": 99}"#).unwrap();
         assert!(place.load().is_err());
         assert!(place.file.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [
+            ".a.json.12.tmp",
+            ".a.kv.3.tmp",
+            ".a.b.json.12.tmp",
+            "a.json",
+            ".a.json.x.tmp",
+        ];
+        for name in names {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        remove_half_files(&folder.path().join("a.json"));
+        let left = names.map(|name| folder.path().join(name).exists());
+        assert_eq!(left, [false, false, true, true, true]);
     }
 
     #[test]
