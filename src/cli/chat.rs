@@ -31,6 +31,7 @@ use super::constraint::{Asked, ConstraintArgs, Guide};
 use super::exit::{self, CliError};
 use super::global::QuantArgs;
 use super::input;
+use super::interrupt;
 use super::sampling::SamplingArgs;
 use super::session::Session;
 use super::settings::Settings;
@@ -328,6 +329,8 @@ impl Chat<'_> {
 
     /// A person reads what went wrong and goes on, and so does a program that gets objects; a script ends.
     fn failed(&mut self, error: anyhow::Error, out: &mut dyn Write) -> anyhow::Result<bool> {
+        // A Ctrl-C that led here is not for the next reply.
+        interrupt::take();
         let fatal = [exit::CLOSED_PIPE, exit::INTERRUPTED].contains(&exit::code(&error));
         match self.shape {
             _ if fatal && !self.interactive => Err(error),
