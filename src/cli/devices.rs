@@ -1,12 +1,17 @@
 //! What the binary can compute on: `crane devices`, `crane --version` and the choice behind `--device`.
 
 use std::io::Write;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
 
 use candle_core::Device;
 use serde::Serialize;
 
 use crate::bench;
 use crate::hub;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::Gpu;
+use crate::weights::LoadOptions;
 
 use super::exit::{self, CliError};
 use super::global::DeviceChoice;
@@ -42,39 +47,56 @@ struct Probe {
 
 /// The device for a run, with what the user should know of the choice.
 pub struct Picked {
-    pub device: Device,
+    device: Device,
+    #[cfg(feature = "cuda")]
+    gpu: Option<Arc<Gpu>>,
     /// As `--device` spells it: `cpu`, `cuda:0`, `metal`.
     pub name: String,
     /// A fall-back and its reason.
     pub note: Option<String>,
 }
 
+impl Picked {
+    /// Loading onto it, all else as by itself.
+    pub fn options(&self) -> LoadOptions {
+        LoadOptions {
+            device: self.device.clone(),
+            #[cfg(feature = "cuda")]
+            gpu: self.gpu.clone(),
+            ..LoadOptions::default()
+        }
+    }
+
+    fn of(device: Device, name: &str) -> Self {
+        Self {
+            device,
+            #[cfg(feature = "cuda")]
+            gpu: None,
+            name: name.to_string(),
+            note: None,
+        }
+    }
+}
+
 /// Opens the device of `--device`. `auto` takes a GPU where one is compiled in and works, else the CPU.
 pub fn pick(choice: DeviceChoice) -> Result<Picked, CliError> {
-    let picked = |device, name: &str| Picked {
-        device,
-        name: name.to_string(),
-        note: None,
-    };
     match choice {
-        DeviceChoice::Cpu => Ok(picked(Device::Cpu, "cpu")),
-        DeviceChoice::Cuda(n) => cuda(n)
-            .map(|device| picked(device, &format!("cuda:{n}")))
-            .map_err(|why| refused(&format!("cuda:{n}"), &why)),
+        DeviceChoice::Cpu => Ok(Picked::of(Device::Cpu, "cpu")),
+        DeviceChoice::Cuda(n) => cuda(n).map_err(|why| refused(&format!("cuda:{n}"), &why)),
         DeviceChoice::Metal => metal()
-            .map(|device| picked(device, "metal"))
+            .map(|device| Picked::of(device, "metal"))
             .map_err(|why| refused("metal", &why)),
         DeviceChoice::Auto => {
             let mut reasons = Vec::new();
             if cfg!(feature = "cuda") {
                 match cuda(0) {
-                    Ok(device) => return Ok(picked(device, "cuda:0")),
+                    Ok(picked) => return Ok(picked),
                     Err(why) => reasons.push(format!("CUDA: {why}")),
                 }
             }
             if cfg!(feature = "metal") {
                 match metal() {
-                    Ok(device) => return Ok(picked(device, "metal")),
+                    Ok(device) => return Ok(Picked::of(device, "metal")),
                     Err(why) => reasons.push(format!("Metal: {why}")),
                 }
             }
@@ -85,9 +107,8 @@ pub fn pick(choice: DeviceChoice) -> Result<Picked, CliError> {
                 )
             });
             Ok(Picked {
-                device: Device::Cpu,
-                name: "cpu".into(),
                 note,
+                ..Picked::of(Device::Cpu, "cpu")
             })
         }
     }
@@ -99,13 +120,18 @@ fn refused(name: &str, why: &str) -> CliError {
     ))
 }
 
-fn cuda(ordinal: usize) -> Result<Device, String> {
-    if !cfg!(feature = "cuda") {
-        return Err(
-            "this build has no CUDA; build it with 'cargo build --release --features cuda'".into(),
-        );
-    }
-    open(|| Device::new_cuda(ordinal))
+#[cfg(feature = "cuda")]
+fn cuda(ordinal: usize) -> Result<Picked, String> {
+    let gpu = open(|| Gpu::open(ordinal))?;
+    Ok(Picked {
+        gpu: Some(gpu),
+        ..Picked::of(Device::Cpu, &format!("cuda:{ordinal}"))
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: usize) -> Result<Picked, String> {
+    Err("this build has no CUDA; build it with 'cargo build --release --features cuda'".into())
 }
 
 fn metal() -> Result<Device, String> {
@@ -118,7 +144,10 @@ fn metal() -> Result<Device, String> {
 }
 
 /// A missing driver library makes the GPU crates panic instead of failing.
-fn open(device: impl FnOnce() -> candle_core::Result<Device>) -> Result<Device, String> {
+fn open<T, E>(device: impl FnOnce() -> Result<T, E>) -> Result<T, String>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
     match exit::catch(device) {
         Ok(Ok(device)) => Ok(device),
         Ok(Err(error)) => Err(exit::message(&anyhow::Error::from(error))),
@@ -156,9 +185,9 @@ pub fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn survey(settings: &Settings) -> Report {
-    let mut devices = vec![probe("cpu", Ok(Device::Cpu))];
+    let mut devices = vec![probe("cpu", Ok(()))];
     for ordinal in 0..MAX_GPUS {
-        let found = probe(&format!("cuda:{ordinal}"), cuda(ordinal));
+        let found = probe(&format!("cuda:{ordinal}"), cuda(ordinal).map(drop));
         if ordinal > 0 && !found.usable {
             break;
         }
@@ -168,7 +197,7 @@ fn survey(settings: &Settings) -> Report {
             break;
         }
     }
-    devices.push(probe("metal", metal()));
+    devices.push(probe("metal", metal().map(drop)));
     let auto = pick(DeviceChoice::Auto).map_or_else(|error| error.to_string(), |p| p.name);
     Report {
         cpu: Cpu {
@@ -183,7 +212,7 @@ fn survey(settings: &Settings) -> Report {
     }
 }
 
-fn probe(name: &str, opened: Result<Device, String>) -> Probe {
+fn probe(name: &str, opened: Result<(), String>) -> Probe {
     Probe {
         name: name.to_string(),
         usable: opened.is_ok(),

@@ -7,6 +7,8 @@ use crate::bench::BenchError;
 use crate::generate::{ConstraintError, GenerateError};
 use crate::hub::HubError;
 use crate::image::{ImageError, ProcessorError};
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::GpuError;
 use crate::models::ModelError;
 use crate::speech::SpeechError;
 use crate::text::TextError;
@@ -150,6 +152,8 @@ fn model_code(error: &ModelError) -> u8 {
         ModelError::Config { .. } => CORRUPT,
         ModelError::ContextFull { .. } | ModelError::ContextSize { .. } => TOO_LARGE,
         ModelError::Weights(error) => weights_code(error),
+        #[cfg(feature = "cuda")]
+        ModelError::Gpu(error) => gpu_code(error),
         ModelError::Compute(_) | ModelError::NoTokens | ModelError::Tokens(_) => FAILED,
     }
 }
@@ -160,7 +164,17 @@ fn weights_code(error: &WeightsError) -> u8 {
         WeightsError::Missing { .. } => MISSING,
         WeightsError::Unsupported { .. } => FAILED,
         WeightsError::Io { source, .. } => file_code(source),
+        #[cfg(feature = "cuda")]
+        WeightsError::Gpu(error) => gpu_code(error),
         WeightsError::Compute(_) => FAILED,
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn gpu_code(error: &GpuError) -> u8 {
+    match error {
+        GpuError::OutOfMemory { .. } => TOO_LARGE,
+        _ => FAILED,
     }
 }
 

@@ -81,11 +81,10 @@ impl Session {
         let started = Instant::now();
         let checkpoint = Checkpoint::open(&located.path)?;
         let options = LoadOptions {
-            device: picked.device,
             dtype: settings.dtype,
             quant,
             cache: settings.cache,
-            tensors: false,
+            ..picked.options()
         };
         let loader = Loader::new(&checkpoint, &options)?;
         let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();

@@ -7,6 +7,8 @@
 pub mod attention;
 mod cache;
 pub mod conv;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod float;
 pub mod heap;
 pub mod limits;
@@ -14,6 +16,8 @@ mod matrix;
 mod memory;
 mod norm;
 mod placement;
+#[cfg(any(feature = "cuda", test))]
+pub mod planes;
 pub mod pool;
 mod product;
 mod quant;

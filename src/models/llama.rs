@@ -2,6 +2,9 @@
 //! Qwen3, float or quantised, from safetensors or GGUF. The equations are those of transformers'
 //! `LlamaForCausalLM`, `Qwen2ForCausalLM` and `Qwen3ForCausalLM`.
 
+#[cfg(feature = "cuda")]
+mod on_gpu;
+
 use std::io::{self, Read, Write};
 use std::ops::Range;
 
@@ -40,6 +43,8 @@ pub struct Llama {
     /// Images of the sequence, in order.
     pictures: Vec<Picture>,
     work: Workspace,
+    #[cfg(feature = "cuda")]
+    gpu: Option<on_gpu::OnGpu>,
 }
 
 struct Layer {
@@ -100,6 +105,8 @@ impl Llama {
             vocabulary: None,
             pictures: Vec::new(),
             work: Workspace::new(Simd::detect()),
+            #[cfg(feature = "cuda")]
+            gpu: on_gpu::OnGpu::new(loader, config.vocab_size)?,
         })
     }
 
@@ -218,6 +225,10 @@ impl LanguageModel for Llama {
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Tensor>, ModelError> {
         self.check_room(self.slot, tokens.len())?;
+        #[cfg(feature = "cuda")]
+        if self.gpu.is_some() {
+            return self.forward_on_gpu(tokens, go_on);
+        }
         let mut last = None;
         // Chunks end at the same places wherever a prompt is taken up.
         let to_border = (CHUNK - self.cached() % CHUNK).min(tokens.len());
@@ -236,6 +247,10 @@ impl LanguageModel for Llama {
 
     fn forward_all(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError> {
         self.check_room(self.slot, tokens.len())?;
+        #[cfg(feature = "cuda")]
+        if self.gpu.is_some() {
+            return self.all_on_gpu(tokens);
+        }
         let mut rows = Vec::new();
         for chunk in tokens.chunks(LOGITS_CHUNK) {
             if let Some(x) = self.hidden(chunk, &|| true)? {
@@ -300,6 +315,10 @@ impl LanguageModel for Llama {
     fn hold(&mut self, count: usize) {
         self.cached.resize(count.max(1), 0);
         self.slot = 0;
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &mut self.gpu {
+            gpu.forget();
+        }
         for layer in &mut self.layers {
             layer.self_attn.caches_mut().resize(count);
         }
@@ -397,6 +416,7 @@ impl Layer {
             qkv_bias: config.qkv_bias,
             output_bias: config.output_bias,
             qk_norm: config.qk_norm.then_some(eps),
+            rope_layout: config.rope.layout,
             window,
             context,
             cache: loader.cache_type(),

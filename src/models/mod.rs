@@ -47,6 +47,10 @@ pub enum ModelError {
     NoTokens,
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),
+    /// A GPU has no room for it, or failed.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Gpu(#[from] crate::kernels::cuda::GpuError),
     #[error("arithmetic failed: {0}")]
     Compute(#[from] candle_core::Error),
 }

@@ -59,29 +59,46 @@ pub fn put(pictures: &[Picture], start: usize, x: &mut Rows) -> Result<()> {
         Rows::Host { x, width } => (x.len() / (*width).max(1), *width),
         Rows::Tensor(x) => x.dims2()?,
     };
-    for picture in pictures {
-        let range = picture.range();
-        let (from, to) = (range.start.max(start), range.end.min(start + tokens));
-        if from >= to {
-            continue;
-        }
-        let image = &picture.image;
-        let numbers = (from - range.start) * hidden..(to - range.start) * hidden;
-        let Some(rows) = image.rows.get(numbers) else {
-            candle_core::bail!("an image of another width than {hidden}")
-        };
+    for (at, rows) in self::rows(pictures, start..start + tokens, hidden)? {
         match x {
             Rows::Host { x, .. } => {
-                x[(from - start) * hidden..(to - start) * hidden].copy_from_slice(rows)
+                x[at * hidden..at * hidden + rows.len()].copy_from_slice(rows)
             }
             Rows::Tensor(x) => {
-                let rows = Tensor::from_slice(rows, (to - from, hidden), x.device())?;
+                let count = rows.len() / hidden.max(1);
+                let rows = Tensor::from_slice(rows, (count, hidden), x.device())?;
                 let rows = rows.to_dtype(x.dtype())?;
-                *x = x.slice_assign(&[from - start..to - start, 0..hidden], &rows)?;
+                *x = x.slice_assign(&[at..at + count, 0..hidden], &rows)?;
             }
         }
     }
     Ok(())
+}
+
+/// The rows of `pictures` that stand at the positions `range`, each part with the row of the range that it begins at;
+/// a row has `hidden` numbers.
+///
+/// # Errors
+/// Rows of another width.
+pub fn rows(
+    pictures: &[Picture],
+    range: Range<usize>,
+    hidden: usize,
+) -> Result<Vec<(usize, &[f32])>> {
+    let mut found = Vec::new();
+    for picture in pictures {
+        let own = picture.range();
+        let (from, to) = (own.start.max(range.start), own.end.min(range.end));
+        if from >= to {
+            continue;
+        }
+        let numbers = (from - own.start) * hidden..(to - own.start) * hidden;
+        let Some(rows) = picture.image.rows.get(numbers) else {
+            candle_core::bail!("an image of another width than {hidden}")
+        };
+        found.push((from - range.start, rows));
+    }
+    Ok(found)
 }
 
 /// Positions of tokens on the axes time, height and width (M-RoPE; Wang et al., 2024, arXiv:2409.12191): text counts

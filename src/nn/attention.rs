@@ -1,6 +1,8 @@
 //! Causal self-attention with grouped queries.
 
 mod caches;
+#[cfg(feature = "cuda")]
+mod on_gpu;
 mod on_tensor;
 mod tensor_cache;
 
@@ -8,7 +10,7 @@ use candle_core::Result;
 
 use self::caches::{Cache, Caches};
 use super::rows::sized;
-use super::{Linear, PassTables, RmsNorm, Rows, Workspace};
+use super::{Linear, PassTables, RmsNorm, RopeLayout, Rows, Workspace};
 use crate::kernels::{self, CacheType};
 use crate::weights::{Loader, WeightsError};
 pub(super) use on_tensor::Mask;
@@ -25,6 +27,8 @@ pub struct AttentionConfig {
     pub output_bias: bool,
     /// `Some(eps)`: RMS norm of each query and key head before the rotation (Qwen3).
     pub qk_norm: Option<f64>,
+    /// How heads are rotated.
+    pub rope_layout: RopeLayout,
     /// `Some(w)`: a token sees itself and the `w - 1` before it.
     pub window: Option<usize>,
     /// Tokens that the cache may hold.
@@ -43,6 +47,8 @@ pub struct Attention {
     k_norm: Option<RmsNorm>,
     caches: Caches,
     config: AttentionConfig,
+    #[cfg(feature = "cuda")]
+    gpu: Option<on_gpu::OnGpu>,
 }
 
 impl Attention {
@@ -57,7 +63,13 @@ impl Attention {
             Some(eps) => RmsNorm::load(loader, name, head_dim, eps).map(Some),
             None => Ok(None),
         };
+        #[cfg(feature = "cuda")]
+        if loader.on_gpu() {
+            return Self::load_on_gpu(loader, config);
+        }
         Ok(Self {
+            #[cfg(feature = "cuda")]
+            gpu: None,
             q: Linear::load(loader, "q_proj", hidden, queries, config.qkv_bias)?,
             k: Linear::load(loader, "k_proj", hidden, keys, config.qkv_bias)?,
             v: Linear::load(loader, "v_proj", hidden, keys, config.qkv_bias)?,

@@ -31,6 +31,15 @@ impl Embedding {
         })
     }
 
+    /// The table on an NVIDIA GPU.
+    #[cfg(feature = "cuda")]
+    pub fn on_gpu(&self) -> Option<&crate::kernels::cuda::Matrix> {
+        match &self.table {
+            Weight::Gpu(table) => Some(table),
+            _ => None,
+        }
+    }
+
     /// The table itself, for a head that is tied to it.
     pub fn weight(&self) -> Weight {
         self.table.clone()
@@ -59,6 +68,8 @@ impl Embedding {
                     width: self.hidden,
                 }
             }
+            #[cfg(feature = "cuda")]
+            Weight::Gpu(_) => candle_core::bail!("an embedding of a GPU is read there"),
             Weight::Float(table) => Rows::Tensor(table.embedding(&ids()?)?.to_dtype(self.dtype)?),
             Weight::Quantized(table) => {
                 Rows::Tensor(table.embedding(&ids()?)?.to_dtype(self.dtype)?)

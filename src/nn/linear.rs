@@ -8,6 +8,8 @@ use candle_core::{DType, Device, Module, Result, Tensor};
 
 use super::rows::sized;
 use super::{Rows, Workspace};
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda;
 use crate::kernels::{self, Matrix, Product, Weights};
 use crate::weights::{Loader, Weight, WeightsError};
 
@@ -24,6 +26,8 @@ pub struct Linear {
 
 enum Held {
     Host(Arc<Matrix>),
+    #[cfg(feature = "cuda")]
+    Gpu(cuda::Matrix),
     Float(Tensor),
     Quantized(QMatMul),
 }
@@ -49,12 +53,14 @@ impl Linear {
     pub fn new(weight: Weight, bias: Option<Tensor>) -> Result<Self> {
         let weight = match weight {
             Weight::Host(matrix) => Held::Host(matrix),
+            #[cfg(feature = "cuda")]
+            Weight::Gpu(matrix) => Held::Gpu(matrix),
             Weight::Float(tensor) => Held::Float(tensor),
             Weight::Quantized(data) => Held::Quantized(QMatMul::from_arc(data)?),
         };
         let host_bias = match (&weight, &bias) {
-            (Held::Host(_), Some(bias)) => Some(numbers(bias)?),
-            _ => None,
+            (Held::Float(_) | Held::Quantized(_), _) | (_, None) => None,
+            (_, Some(bias)) => Some(numbers(bias)?),
         };
         Ok(Self {
             weight,
@@ -75,6 +81,27 @@ impl Linear {
             }),
             _ => candle_core::bail!("a layer of another device meets activations of this one"),
         }
+    }
+
+    /// Its matrix on an NVIDIA GPU.
+    #[cfg(feature = "cuda")]
+    pub fn on_gpu(&self) -> Option<&cuda::Matrix> {
+        match &self.weight {
+            Held::Gpu(matrix) => Some(matrix),
+            _ => None,
+        }
+    }
+
+    /// The same numbers somewhere else on the GPU take the place of its matrix.
+    #[cfg(feature = "cuda")]
+    pub(super) fn move_to(&mut self, matrix: &cuda::Matrix) {
+        self.weight = Held::Gpu(matrix.clone());
+    }
+
+    /// Its bias, where crane's kernels compute.
+    #[cfg(feature = "cuda")]
+    pub(super) fn bias_numbers(&self) -> Option<&[f32]> {
+        self.host_bias.as_deref()
     }
 
     /// Whether its matrix is of bf16, so that products may round activations to bf16 too.
@@ -173,6 +200,8 @@ impl Linear {
             Held::Host(_) => {
                 candle_core::bail!("a layer of this device meets activations of another one")
             }
+            #[cfg(feature = "cuda")]
+            Held::Gpu(_) => candle_core::bail!("a layer of a GPU meets activations of another device"),
             Held::Float(weight) => x
                 .to_dtype(weight.dtype())?
                 .matmul(&weight.t()?)?
@@ -223,4 +252,46 @@ pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
         .to_dtype(DType::F32)?
         .to_device(&Device::Cpu)?
         .to_vec1()
+}
+
+#[cfg(feature = "cuda")]
+impl Linear {
+    /// The matrices of `layers` below each other on their GPU; each layer keeps its own rows of them.
+    ///
+    /// # Errors
+    /// Out of memory, a layer of another device.
+    pub(super) fn stack<const N: usize>(
+        layers: [&mut Self; N],
+    ) -> std::result::Result<cuda::Stack, cuda::GpuError> {
+        let matrices = layers.iter().map(|layer| layer.on_gpu().cloned());
+        let matrices: Option<Vec<_>> = matrices.collect();
+        let stack = cuda::Stack::new(matrices.ok_or_else(cuda::GpuError::elsewhere)?)?;
+        for (layer, part) in layers.into_iter().zip(stack.parts()) {
+            layer.move_to(part);
+        }
+        Ok(stack)
+    }
+}
+
+/// The biases of `layers` one behind the other on the loader's GPU, 0 where a layer has none; None where none has one.
+#[cfg(feature = "cuda")]
+pub(super) fn joined_bias(
+    loader: &Loader,
+    layers: &[&Linear],
+) -> std::result::Result<Option<cuda::Buffer>, cuda::GpuError> {
+    let Some(gpu) = loader.gpu() else {
+        return Err(cuda::GpuError::elsewhere());
+    };
+    if layers.iter().all(|layer| layer.bias_numbers().is_none()) {
+        return Ok(None);
+    }
+    let mut all = Vec::new();
+    for layer in layers {
+        match (layer.bias_numbers(), layer.on_gpu()) {
+            (Some(bias), _) => all.extend_from_slice(bias),
+            (None, Some(matrix)) => all.resize(all.len() + matrix.rows(), 0.0),
+            (None, None) => return Err(cuda::GpuError::elsewhere()),
+        }
+    }
+    cuda::Buffer::of_numbers(gpu, &all).map(Some)
 }

@@ -1,5 +1,8 @@
 //! The gated feed-forward block.
 
+#[cfg(feature = "cuda")]
+mod on_gpu;
+
 use candle_core::Result;
 
 use super::rows::sized;
@@ -13,6 +16,8 @@ pub struct Mlp {
     up: Linear,
     down: Linear,
     intermediate: usize,
+    #[cfg(feature = "cuda")]
+    gpu: Option<on_gpu::OnGpu>,
 }
 
 impl Mlp {
@@ -35,7 +40,13 @@ impl Mlp {
         intermediate: usize,
         bias: bool,
     ) -> std::result::Result<Self, WeightsError> {
+        #[cfg(feature = "cuda")]
+        if loader.on_gpu() {
+            return Self::load_on_gpu(loader, [gate, up, down], hidden, intermediate, bias);
+        }
         Ok(Self {
+            #[cfg(feature = "cuda")]
+            gpu: None,
             gate: Linear::load(loader, gate, hidden, intermediate, bias)?,
             up: Linear::load(loader, up, hidden, intermediate, bias)?,
             down: Linear::load(loader, down, intermediate, hidden, bias)?,

@@ -6,6 +6,8 @@ use super::linear::numbers;
 use super::rows::sized;
 use super::{Rows, Workspace};
 use crate::kernels;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda;
 use crate::weights::{Loader, WeightsError};
 
 /// `y = w · x / sqrt(mean(x²) + eps)` over the last dimension (Zhang & Sennrich, 2019, arXiv:1910.07467).
@@ -14,6 +16,8 @@ pub struct RmsNorm {
     /// The same numbers, for the kernels.
     host: Vec<f32>,
     eps: f64,
+    #[cfg(feature = "cuda")]
+    gpu: Option<cuda::Buffer>,
 }
 
 impl RmsNorm {
@@ -26,7 +30,18 @@ impl RmsNorm {
     ) -> std::result::Result<Self, WeightsError> {
         let weight = loader.tensor(&format!("{name}.weight"), &[width])?;
         let host = numbers(&weight)?;
-        Ok(Self { weight, host, eps })
+        #[cfg(feature = "cuda")]
+        let gpu = match loader.gpu() {
+            Some(gpu) => Some(cuda::Buffer::of_numbers(gpu, &host)?),
+            None => None,
+        };
+        Ok(Self {
+            weight,
+            host,
+            eps,
+            #[cfg(feature = "cuda")]
+            gpu,
+        })
     }
 
     /// `x` is `[tokens, width]`.
@@ -42,6 +57,27 @@ impl RmsNorm {
                 }
             }
         })
+    }
+
+    /// As a GPU's products take it.
+    ///
+    /// # Errors
+    /// It is not on a GPU.
+    #[cfg(feature = "cuda")]
+    pub fn on_gpu(&self) -> std::result::Result<cuda::Norm<'_>, cuda::GpuError> {
+        match &self.gpu {
+            Some(weight) => Ok(cuda::Norm {
+                weight,
+                eps: self.eps as f32,
+            }),
+            None => Err(cuda::GpuError::elsewhere()),
+        }
+    }
+
+    /// Its weights and its epsilon, where it is on a GPU.
+    #[cfg(feature = "cuda")]
+    pub(super) fn into_gpu(self) -> Option<(cuda::Buffer, f32)> {
+        Some((self.gpu?, self.eps as f32))
     }
 
     /// The norm of `x`, kept in the workspace.

@@ -69,6 +69,8 @@ pub struct Rope {
     device: Device,
     /// Whether angles are for the kernels.
     on_host: bool,
+    #[cfg(feature = "cuda")]
+    gpu: Option<crate::kernels::cuda::Rope>,
 }
 
 /// What all layers of a forward pass share: cosines and sines of its positions, and what each token sees.
@@ -105,7 +107,17 @@ impl Rope {
                 )
             }
         }
+        #[cfg(feature = "cuda")]
+        let gpu = match loader.gpu() {
+            Some(gpu) => {
+                let made = crate::kernels::cuda::Rope::new(gpu, &inv_freq, config.sections, magnitude);
+                Some(made.map_err(candle_core::Error::wrap)?)
+            }
+            None => None,
+        };
         Ok(Self {
+            #[cfg(feature = "cuda")]
+            gpu,
             inv_freq,
             magnitude,
             layout: config.layout,
@@ -114,6 +126,18 @@ impl Rope {
             device: loader.device().clone(),
             on_host: loader.on_host(),
         })
+    }
+
+    /// Its frequencies on a GPU.
+    ///
+    /// # Errors
+    /// They are not there.
+    #[cfg(feature = "cuda")]
+    pub fn on_gpu(
+        &self,
+    ) -> std::result::Result<&crate::kernels::cuda::Rope, crate::kernels::cuda::GpuError> {
+        let elsewhere = crate::kernels::cuda::GpuError::elsewhere;
+        self.gpu.as_ref().ok_or_else(elsewhere)
     }
 
     /// Whether positions have three axes, see [`Rope::tables_of`].

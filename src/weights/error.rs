@@ -24,6 +24,10 @@ pub enum WeightsError {
         file: PathBuf,
         source: std::io::Error,
     },
+    /// A GPU has no room for it, or failed.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Gpu(#[from] crate::kernels::cuda::GpuError),
     /// candle failed to convert or to place a tensor.
     #[error("arithmetic failed: {0}")]
     Compute(#[from] candle_core::Error),

@@ -15,15 +15,20 @@ use super::map::MappedFile;
 use super::options::{DTypeChoice, LoadOptions};
 use super::seeded::Seeded;
 use super::{blocks, names, notes};
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::{self, Gpu};
 use crate::kernels::{
     Arena, CacheType, FloatData, FloatType, Matrix, PackedMatrix, SharedBytes, Simd,
 };
 
 /// A matrix ready for a linear layer, `[out, in]`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Weight {
     /// In this machine's memory, for crane's kernels.
     Host(Arc<Matrix>),
+    /// On an NVIDIA GPU, for crane's kernels.
+    #[cfg(feature = "cuda")]
+    Gpu(cuda::Matrix),
     /// On another device.
     Float(Tensor),
     /// The same, quantised.
@@ -73,6 +78,8 @@ impl<'a> Loader<'a> {
     pub fn for_kernels(&self) -> Self {
         let options = LoadOptions {
             device: Device::Cpu,
+            #[cfg(feature = "cuda")]
+            gpu: None,
             quant: None,
             tensors: false,
             ..(*self.options).clone()
@@ -96,7 +103,26 @@ impl<'a> Loader<'a> {
 
     /// Whether matrices stay in this machine's memory, for crane's kernels.
     pub fn on_host(&self) -> bool {
-        self.options.device.is_cpu() && !self.options.tensors
+        self.options.device.is_cpu() && !self.options.tensors && !self.on_gpu()
+    }
+
+    /// The NVIDIA GPU that its matrices go to.
+    #[cfg(feature = "cuda")]
+    pub fn gpu(&self) -> Option<&Arc<Gpu>> {
+        self.options.gpu.as_ref()
+    }
+
+    /// Whether its matrices go to an NVIDIA GPU, for crane's kernels.
+    pub fn on_gpu(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.options.gpu.is_some();
+        #[cfg(not(feature = "cuda"))]
+        return false;
+    }
+
+    /// Whether crane's own kernels compute with its matrices, in whatever numbers these are stored.
+    fn own_kernels(&self) -> bool {
+        self.on_host() || self.on_gpu()
     }
 
     /// The type that activations are computed in: f32 on a CPU and with quantised matrices; else the type asked for;
@@ -112,8 +138,8 @@ impl<'a> Loader<'a> {
         match (asked, format) {
             _ if self.options.quant.is_some() => self.dtype,
             (Some(dtype), _) => dtype,
-            (None, Format::F16) if self.on_host() => DType::F16,
-            (None, Format::BF16) if self.on_host() => DType::BF16,
+            (None, Format::F16) if self.own_kernels() => DType::F16,
+            (None, Format::BF16) if self.own_kernels() => DType::BF16,
             _ => self.dtype,
         }
     }
@@ -214,6 +240,10 @@ impl<'a> Loader<'a> {
             return Ok(table.clone());
         }
         drop(tables);
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.options.gpu {
+            return self.to_gpu(gpu, &full, &found, [out, in_]);
+        }
         let shape = [out, in_];
         let device = &self.options.device;
         let stored = found.tensor.entry.info.format;
@@ -448,5 +478,7 @@ impl<'a> Found<'a> {
     }
 }
 
+#[cfg(feature = "cuda")]
+mod on_gpu;
 #[cfg(test)]
 mod tests;

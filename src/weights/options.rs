@@ -1,10 +1,14 @@
 //! How the user wants weights to be held and computed with.
 
 use std::fmt;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::Gpu;
 use crate::kernels::CacheType;
 
 /// `--dtype`.
@@ -75,6 +79,9 @@ impl fmt::Display for Quant {
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
     pub device: Device,
+    /// The NVIDIA GPU that crane's own kernels compute on, in place of `device`.
+    #[cfg(feature = "cuda")]
+    pub gpu: Option<Arc<Gpu>>,
     pub dtype: DTypeChoice,
     pub quant: Option<Quant>,
     /// How keys and values are kept; None: f32 beside matrices of f32, f16 beside all others.
@@ -88,6 +95,8 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             device: Device::Cpu,
+            #[cfg(feature = "cuda")]
+            gpu: None,
             dtype: DTypeChoice::Auto,
             quant: None,
             cache: None,

@@ -131,19 +131,18 @@ impl<K: Kind> Work<'_, K> {
                         continue;
                     }
                 };
-                if let Some(note) = picked.note {
-                    self.bench.progress.note(&note);
+                if let Some(note) = &picked.note {
+                    self.bench.progress.note(note);
                 }
                 let subject = Subject {
                     name: name.to_string(),
                     file: self.kind.file(&model),
                     model: &model,
                     options: LoadOptions {
-                        device: picked.device,
                         dtype: dtype.into(),
                         quant: quant.choice(),
                         cache: self.settings.cache,
-                        tensors: false,
+                        ..picked.options()
                     },
                     device: picked.name,
                     dtype: numbers.0,

@@ -87,18 +87,17 @@ impl<'a> Work<'a> {
                 let picked = checkpoint.and_then(|found| Ok((found, devices::pick(device)?)));
                 match picked {
                     Ok((checkpoint, picked)) => {
-                        if let Some(note) = picked.note {
-                            self.progress.note(&note);
+                        if let Some(note) = &picked.note {
+                            self.progress.note(note);
                         }
                         let subject = Subject {
                             name,
                             checkpoint,
                             options: LoadOptions {
-                                device: picked.device,
                                 dtype: dtype.into(),
                                 quant: quant.choice(),
                                 cache: self.settings.cache,
-                                tensors: false,
+                                ..picked.options()
                             },
                             device: picked.name,
                             dtype: numbers.0,

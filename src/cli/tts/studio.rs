@@ -130,11 +130,10 @@ impl Studio {
         let picked = devices::pick(settings.device)?;
         let checkpoint = Checkpoint::open(&self.parts.llm)?;
         let options = LoadOptions {
-            device: picked.device,
             dtype: settings.dtype,
             quant: args.quant.quant.choice(),
             cache: settings.cache,
-            tensors: false,
+            ..picked.options()
         };
         let loader = Loader::new(&checkpoint, &options)?;
         let notes = picked.note.into_iter().chain(loader.notes());

@@ -6,7 +6,11 @@ use candle_core::{DType, Device, Result};
 
 use super::tensor_cache::TensorCache;
 use super::AttentionConfig;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda;
 use crate::kernels::KvCache;
+#[cfg(feature = "cuda")]
+use crate::kernels::CacheType;
 use crate::weights::Loader;
 
 /// Keys and values of sequences that a model holds side by side, one of which is the current one.
@@ -16,10 +20,14 @@ pub struct Caches {
     config: AttentionConfig,
     /// Where keys and values are tensors: their type and device.
     tensors: Option<(DType, Device)>,
+    #[cfg(feature = "cuda")]
+    gpu: Option<std::sync::Arc<cuda::Gpu>>,
 }
 
 pub(super) enum Cache {
     Host(KvCache),
+    #[cfg(feature = "cuda")]
+    Gpu(cuda::Cache),
     Tensor(TensorCache),
 }
 
@@ -32,6 +40,8 @@ impl Caches {
             current: 0,
             config: config.clone(),
             tensors,
+            #[cfg(feature = "cuda")]
+            gpu: loader.gpu().cloned(),
         };
         caches.resize(1);
         caches
@@ -46,6 +56,17 @@ impl Caches {
             cache,
             ..
         } = self.config;
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            let kind = match cache {
+                CacheType::F32 => cuda::Kind::F32,
+                _ => cuda::Kind::F16,
+            };
+            let empty = || Cache::Gpu(cuda::Cache::new(gpu, context, kv_heads * head_dim, kind));
+            self.all.resize_with(count.max(1), empty);
+            self.current = 0;
+            return;
+        }
         let empty = || match &self.tensors {
             None => Cache::Host(KvCache::new(kv_heads, head_dim, context, cache)),
             Some((dtype, device)) => Cache::Tensor(TensorCache::new(
@@ -58,6 +79,10 @@ impl Caches {
 
     /// Bytes of a number, scales included.
     pub(super) fn number_bytes(&self) -> f64 {
+        #[cfg(feature = "cuda")]
+        if self.gpu.is_some() {
+            return if self.config.cache == CacheType::F32 { 4.0 } else { 2.0 };
+        }
         match &self.tensors {
             None => self.config.cache.bytes(),
             Some((dtype, _)) => dtype.size_in_bytes() as f64,
@@ -74,6 +99,9 @@ impl Caches {
     pub fn truncate(&mut self, len: usize) {
         match self.current() {
             Cache::Host(cache) => cache.truncate(len),
+            // It has as many tokens as its model says.
+            #[cfg(feature = "cuda")]
+            Cache::Gpu(_) => {}
             Cache::Tensor(cache) => cache.truncate(len),
         }
     }
@@ -100,7 +128,7 @@ impl Caches {
     pub fn save(&self, out: &mut dyn Write) -> io::Result<bool> {
         match &self.all[self.current] {
             Cache::Host(cache) => cache.save(out).map(|()| true),
-            Cache::Tensor(_) => Ok(false),
+            _ => Ok(false),
         }
     }
 
@@ -109,7 +137,19 @@ impl Caches {
     pub fn restore(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool> {
         match self.current() {
             Cache::Host(cache) => cache.restore(len, source).map(|()| true),
-            Cache::Tensor(_) => Ok(false),
+            _ => Ok(false),
+        }
+    }
+
+    /// The current sequence's cache on a GPU.
+    ///
+    /// # Errors
+    /// It is not there.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_gpu(&mut self) -> std::result::Result<&mut cuda::Cache, cuda::GpuError> {
+        match self.current() {
+            Cache::Gpu(cache) => Ok(cache),
+            _ => Err(cuda::GpuError::elsewhere()),
         }
     }
 

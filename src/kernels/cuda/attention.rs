@@ -1,0 +1,466 @@
+//! Attention over a cache in a GPU's memory.
+
+use std::sync::Arc;
+
+use super::error::GpuError;
+use super::gpu::{Arguments, Gpu, Launch};
+use super::memory::{Address, Buffer};
+use crate::kernels::planes::Kind;
+use super::work::{Place, Work, TICKET_BYTES};
+
+/// Tokens that the first allocation of a cache holds.
+const FIRST_CAPACITY: usize = 1024;
+/// Tokens that a block of a step looks at, at least, before another one shares the work.
+const LEAST_TOKENS: usize = 128;
+const MOST_SPLITS: usize = 64;
+/// Heads that a block works on together.
+const HEADS: [usize; 3] = [1, 2, 4];
+const WARPS: usize = 8;
+const QUERIES: usize = 64;
+
+/// The heads of a layer.
+pub struct AttentionShape {
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    pub window: Option<usize>,
+    /// Whether neighbours are rotated together, not halves.
+    pub neighbours: bool,
+    /// Norms of each query and key head, `[head_dim]`, and their epsilon (Qwen3).
+    pub norms: Option<([Buffer; 2], f32)>,
+}
+
+/// Keys and values of a sequence in one layer, `[capacity, kv_heads, head_dim]` each; doubled as needed up to the context.
+pub struct Cache {
+    gpu: Arc<Gpu>,
+    keys: Option<Buffer>,
+    values: Option<Buffer>,
+    capacity: usize,
+    context: usize,
+    /// Numbers of a token.
+    width: usize,
+    kind: Kind,
+}
+
+impl Cache {
+    /// An empty one for at most `context` tokens of `width` numbers, of kind F32 or F16.
+    pub fn new(gpu: &Arc<Gpu>, context: usize, width: usize, kind: Kind) -> Self {
+        Self {
+            gpu: Arc::clone(gpu),
+            keys: None,
+            values: None,
+            capacity: 0,
+            context,
+            width,
+            kind,
+        }
+    }
+
+    /// Room for `len` tokens, of which the first `kept` stay; whether the cache has moved.
+    ///
+    /// # Errors
+    /// Out of memory: then the cache is as it was.
+    pub fn reserve(&mut self, len: usize, kept: usize) -> Result<bool, GpuError> {
+        if len <= self.capacity {
+            return Ok(false);
+        }
+        let capacity = len
+            .max(FIRST_CAPACITY)
+            .next_power_of_two()
+            .min(self.context.max(len));
+        let token = self.width * self.kind.float_bytes().unwrap_or(4);
+        let larger = |old: &Option<Buffer>| {
+            let new = Buffer::new(&self.gpu, capacity * token)?;
+            if let Some(old) = old {
+                new.copy_from(0, old, kept.min(self.capacity) * token)?;
+            }
+            Ok::<_, GpuError>(new)
+        };
+        let (keys, values) = (larger(&self.keys)?, larger(&self.values)?);
+        (self.keys, self.values) = (Some(keys), Some(values));
+        self.capacity = capacity;
+        Ok(true)
+    }
+
+    /// Bytes of a number.
+    pub fn number_bytes(&self) -> usize {
+        self.kind.float_bytes().unwrap_or(4)
+    }
+
+    /// Keys and values of the first `len` tokens as they lie, one behind the other.
+    ///
+    /// # Errors
+    /// There are not so many.
+    pub fn read(&self, len: usize) -> Result<Vec<u8>, GpuError> {
+        let bytes = len * self.width * self.number_bytes();
+        let mut all = vec![0; 2 * bytes];
+        let (keys, values) = all.split_at_mut(bytes);
+        if let (Some(from), Some(also)) = (&self.keys, &self.values) {
+            from.read(0, keys)?;
+            also.read(0, values)?;
+        }
+        Ok(all)
+    }
+
+    /// What [`Cache::read`] gave becomes the first `len` tokens.
+    ///
+    /// # Errors
+    /// Out of memory, bytes of another length.
+    pub fn write(&mut self, len: usize, all: &[u8]) -> Result<(), GpuError> {
+        self.reserve(len, 0)?;
+        let bytes = len * self.width * self.number_bytes();
+        if all.len() != 2 * bytes {
+            return Err(GpuError::Unsupported(format!(
+                "{} bytes for {len} tokens of a cache",
+                all.len()
+            )));
+        }
+        if let (Some(keys), Some(values)) = (&self.keys, &self.values) {
+            keys.write(0, &all[..bytes])?;
+            values.write(0, &all[bytes..])?;
+            self.gpu.synchronize()?;
+        }
+        Ok(())
+    }
+
+    /// The first `len` tokens of `other` become this one's.
+    ///
+    /// # Errors
+    /// Out of memory.
+    pub fn begin_as(&mut self, other: &Self, len: usize) -> Result<(), GpuError> {
+        self.reserve(len, 0)?;
+        let bytes = len * self.width * self.number_bytes();
+        let pairs = [(&self.keys, &other.keys), (&self.values, &other.values)];
+        for (to, from) in pairs {
+            if let (Some(to), Some(from)) = (to, from) {
+                to.copy_from(0, from, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> Result<(Address, Address), GpuError> {
+        match (&self.keys, &self.values) {
+            (Some(keys), Some(values)) => Ok((keys.address(), values.address())),
+            _ => Err(GpuError::Unsupported("a cache without room".into())),
+        }
+    }
+}
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct StepAttention {
+    qkv: Address,
+    q_norm: Address,
+    k_norm: Address,
+    eps: f32,
+    neighbours: u32,
+    angles: Address,
+    keys: Address,
+    values: Address,
+    cached: Address,
+    heads: u32,
+    kv_heads: u32,
+    dim: u32,
+    window: u32,
+    scale: f32,
+    splits: u32,
+    least: u32,
+    partial: Address,
+    tickets: Address,
+    out: Address,
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for StepAttention {}
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RowAttention {
+    q: Address,
+    keys: Address,
+    values: Address,
+    cached: u32,
+    heads: u32,
+    kv_heads: u32,
+    dim: u32,
+    window: u32,
+    out: Address,
+    kind: u32,
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for RowAttention {}
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct FlashArgs {
+    q: Address,
+    keys: Address,
+    values: Address,
+    tokens: u32,
+    cached: u32,
+    heads: u32,
+    kv_heads: u32,
+    window: u32,
+    out: Address,
+    bf16: u32,
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for FlashArgs {}
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct AppendArgs {
+    qkv: Address,
+    bias: Address,
+    q_norm: Address,
+    k_norm: Address,
+    eps: f32,
+    neighbours: u32,
+    angles: Address,
+    keys: Address,
+    values: Address,
+    cached: u32,
+    heads: u32,
+    kv_heads: u32,
+    dim: u32,
+    scale: f32,
+    q: Address,
+    q_floats: u32,
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for AppendArgs {}
+
+/// Kernels by cache (f16, f32), lanes a token (8, 16, 32) and heads a block (1, 2, 4).
+const STEP: [[[&str; 3]; 3]; 2] = [
+    [
+        ["step_f16_1_8", "step_f16_2_8", "step_f16_4_8"],
+        ["step_f16_1_16", "step_f16_2_16", "step_f16_4_16"],
+        ["step_f16_1_32", "step_f16_2_32", "step_f16_4_32"],
+    ],
+    [
+        ["step_f32_1_8", "step_f32_2_8", "step_f32_4_8"],
+        ["step_f32_1_16", "step_f32_2_16", "step_f32_4_16"],
+        ["step_f32_1_32", "step_f32_2_32", "step_f32_4_32"],
+    ],
+];
+const ROWS: [[[&str; 3]; 3]; 2] = [
+    [
+        ["row_f16_1_8", "row_f16_2_8", "row_f16_4_8"],
+        ["row_f16_1_16", "row_f16_2_16", "row_f16_4_16"],
+        ["row_f16_1_32", "row_f16_2_32", "row_f16_4_32"],
+    ],
+    [
+        ["row_f32_1_8", "row_f32_2_8", "row_f32_4_8"],
+        ["row_f32_1_16", "row_f32_2_16", "row_f32_4_16"],
+        ["row_f32_1_32", "row_f32_2_32", "row_f32_4_32"],
+    ],
+];
+
+impl AttentionShape {
+    /// # Errors
+    /// Heads that the kernels do not take.
+    pub fn check(&self) -> Result<(), GpuError> {
+        let dim = self.head_dim;
+        match dim.is_multiple_of(8) && dim <= 256 && self.kv_heads > 0 {
+            true => Ok(()),
+            false => Err(GpuError::Unsupported(format!(
+                "crane's GPU kernels take heads of 8, 16, … 256 numbers, not {dim}; use --device cpu"
+            ))),
+        }
+    }
+
+    fn window(&self) -> u32 {
+        self.window.map_or(0, |window| window as u32)
+    }
+
+    /// log2(e) / sqrt(head_dim): the softmax is one of powers of two.
+    fn scale(&self) -> f32 {
+        std::f32::consts::LOG2_E / (self.head_dim as f32).sqrt()
+    }
+
+    fn norms(&self) -> (Address, Address, f32) {
+        match &self.norms {
+            Some(([q, k], eps)) => (q.address(), k.address(), *eps),
+            None => (0, 0, 0.0),
+        }
+    }
+
+    /// Which kernel of a table above, how many blocks share a key head, and their shared memory.
+    fn kernel<'a>(&self, table: &[[[&'a str; 3]; 3]; 2], kind: Kind) -> (&'a str, usize, usize) {
+        let group = self.heads / self.kv_heads;
+        let which = HEADS
+            .iter()
+            .position(|&heads| group <= heads)
+            .unwrap_or(HEADS.len() - 1);
+        let lanes = match self.head_dim {
+            ..=64 => 0,
+            ..=128 => 1,
+            _ => 2,
+        };
+        let heads = HEADS[which];
+        let numbers = (heads + 2) * self.head_dim + WARPS * heads * (self.head_dim + 2);
+        let cache = usize::from(kind == Kind::F32);
+        (
+            table[cache][lanes][which],
+            group.div_ceil(heads),
+            4 * numbers,
+        )
+    }
+}
+
+impl Work {
+    /// Attention of one token behind `*cached` others; what it finds, `[heads · head_dim]`, f32.
+    pub(super) fn attend_step(
+        &mut self,
+        shape: &AttentionShape,
+        cache: &Cache,
+        qkv: Address,
+        cached: Address,
+    ) -> Result<Address, GpuError> {
+        let (kernel, groups, shared) = shape.kernel(&STEP, cache.kind);
+        let blocks = shape.kv_heads * groups;
+        let splits = (2 * self.gpu.info().multiprocessors as usize / blocks).clamp(1, MOST_SPLITS);
+        if 4 * blocks + 4 > TICKET_BYTES {
+            return Err(GpuError::Unsupported(format!(
+                "{} key heads in groups of {groups}",
+                shape.kv_heads
+            )));
+        }
+        let (keys, values) = cache.addresses()?;
+        let (q_norm, k_norm, eps) = shape.norms();
+        let width = shape.heads * shape.head_dim;
+        let out = self.place(Place::Attended, 4 * width)?;
+        let arguments = StepAttention {
+            qkv,
+            q_norm,
+            k_norm,
+            eps,
+            neighbours: u32::from(shape.neighbours),
+            angles: self.held(Place::Angles)?.address(),
+            keys,
+            values,
+            cached,
+            heads: shape.heads as u32,
+            kv_heads: shape.kv_heads as u32,
+            dim: shape.head_dim as u32,
+            window: shape.window(),
+            scale: shape.scale(),
+            splits: splits as u32,
+            least: LEAST_TOKENS as u32,
+            partial: self.place(
+                Place::Partial,
+                4 * shape.heads * splits * (shape.head_dim + 2),
+            )?,
+            tickets: self.place(Place::Tickets, TICKET_BYTES)?,
+            out,
+        };
+        let launch = Launch {
+            kernel,
+            blocks: [splits as u32, shape.kv_heads as u32, groups as u32],
+            threads: 32 * WARPS as u32,
+            shared,
+        };
+        self.gpu.launch(&launch, &arguments)?;
+        Ok(out)
+    }
+
+    /// Attention of `tokens` tokens behind those in the cache, whose keys and values join it; what it finds,
+    /// `[tokens, heads · head_dim]`, in the workspace's operand.
+    pub(super) fn attend_rows(
+        &mut self,
+        shape: &AttentionShape,
+        (cache, cached): (&Cache, usize),
+        qkv: Address,
+        bias: Option<&Buffer>,
+        tokens: usize,
+    ) -> Result<Address, GpuError> {
+        let (keys, values) = cache.addresses()?;
+        let (q_norm, k_norm, eps) = shape.norms();
+        let width = shape.heads * shape.head_dim;
+        let flash = match (cache.kind, self.operand, shape.head_dim) {
+            (Kind::F16, Kind::F16 | Kind::BF16, 64) => Some("flash_64"),
+            (Kind::F16, Kind::F16 | Kind::BF16, 128) => Some("flash_128"),
+            _ => None,
+        };
+        let q = self.place(Place::Queries, 4 * tokens * width)?;
+        let (heads, kv_heads) = (shape.heads as u32, shape.kv_heads as u32);
+        let append = AppendArgs {
+            qkv,
+            bias: bias.map_or(0, Buffer::address),
+            q_norm,
+            k_norm,
+            eps,
+            neighbours: u32::from(shape.neighbours),
+            angles: self.held(Place::Angles)?.address(),
+            keys,
+            values,
+            cached: cached as u32,
+            heads,
+            kv_heads,
+            dim: shape.head_dim as u32,
+            scale: shape.scale(),
+            q,
+            q_floats: u32::from(flash.is_none()),
+        };
+        let launch = Launch {
+            kernel: match cache.kind {
+                Kind::F16 => "append_f16",
+                _ => "append_f32",
+            },
+            blocks: [tokens as u32, (heads + 2 * kv_heads).div_ceil(WARPS as u32), 1],
+            threads: 32 * WARPS as u32,
+            shared: 4 * WARPS * 2 * shape.head_dim,
+        };
+        self.gpu.launch(&launch, &append)?;
+        let bytes = self.operand.float_bytes().unwrap_or(4);
+        let out = self.place(Place::Attended, bytes * tokens * width)?;
+        if let Some(kernel) = flash {
+            let arguments = FlashArgs {
+                q,
+                keys,
+                values,
+                tokens: tokens as u32,
+                cached: cached as u32,
+                heads,
+                kv_heads,
+                window: shape.window(),
+                out,
+                bf16: u32::from(self.operand == Kind::BF16),
+            };
+            let launch = Launch {
+                kernel,
+                blocks: [tokens.div_ceil(QUERIES) as u32, heads, 1],
+                threads: 128,
+                // Two tiles of 64 keys and two of values.
+                shared: 4 * 64 * shape.head_dim * 2,
+            };
+            self.gpu.launch(&launch, &arguments)?;
+            return Ok(out);
+        }
+        let (kernel, groups, shared) = shape.kernel(&ROWS, cache.kind);
+        let arguments = RowAttention {
+            q,
+            keys,
+            values,
+            cached: cached as u32,
+            heads,
+            kv_heads,
+            dim: shape.head_dim as u32,
+            window: shape.window(),
+            out,
+            kind: self.operand as u32,
+        };
+        let launch = Launch {
+            kernel,
+            blocks: [tokens as u32, kv_heads, groups as u32],
+            threads: 32 * WARPS as u32,
+            shared,
+        };
+        self.gpu.launch(&launch, &arguments)?;
+        Ok(out)
+    }
+}

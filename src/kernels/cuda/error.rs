@@ -1,0 +1,70 @@
+//! Why a GPU cannot be used, or failed.
+
+use cudarc::driver::sys::{self, CUresult};
+
+/// What went wrong on a GPU; each message says what helps.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GpuError {
+    #[error("no NVIDIA driver was found (libcuda); install the driver of your card")]
+    NoDriver,
+    #[error("no GPU {ordinal}: the driver shows {count}; 'nvidia-smi -L' lists them, CUDA_VISIBLE_DEVICES hides some")]
+    NoDevice { ordinal: usize, count: usize },
+    #[error("{name} has compute capability {}.{}, crane's kernels need 8.0 (Ampere) or newer", capability.0, capability.1)]
+    TooOld {
+        name: String,
+        capability: (i32, i32),
+    },
+    #[error("the GPU's kernels cannot be built: {0}")]
+    Kernels(String),
+    #[error("out of GPU memory: {asked} MiB more are needed, {free} of {total} MiB are free; a smaller --ctx-size, --quant or another --device takes less")]
+    OutOfMemory { asked: u64, free: u64, total: u64 },
+    #[error("{0}")]
+    Unsupported(String),
+    #[error("the GPU failed: {call}: {reason}")]
+    Failed { call: &'static str, reason: String },
+}
+
+impl GpuError {
+    /// A layer that is not on the GPU met activations that are.
+    pub fn elsewhere() -> Self {
+        Self::Unsupported("a layer of another device meets activations of a GPU".into())
+    }
+}
+
+/// The result of a call of the driver.
+pub(super) fn check(call: &'static str, result: CUresult) -> Result<(), GpuError> {
+    match result {
+        CUresult::CUDA_SUCCESS => Ok(()),
+        result => Err(GpuError::Failed {
+            call,
+            reason: describe(result),
+        }),
+    }
+}
+
+/// The driver's words, and what helps where that is known.
+fn describe(result: CUresult) -> String {
+    let mut text = std::ptr::null();
+    // SAFETY: `text` is written before it is read; the driver's strings live as long as the process.
+    let words = unsafe {
+        match sys::cuGetErrorString(result, &mut text) {
+            CUresult::CUDA_SUCCESS if !text.is_null() => {
+                std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()
+            }
+            _ => format!("{result:?}"),
+        }
+    };
+    let help = match result {
+        CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE => {
+            "; another process has the card for itself (compute mode), 'nvidia-smi' shows which"
+        }
+        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => {
+            "; the driver's library and its kernel module differ, a restart helps"
+        }
+        CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
+            "; the driver is older than the toolkit that crane was built with, a newer driver helps"
+        }
+        _ => "",
+    };
+    words + help
+}

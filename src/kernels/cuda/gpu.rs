@@ -1,0 +1,348 @@
+//! A GPU: its context, its stream and what is known of it.
+
+use std::collections::HashMap;
+use std::ffi::{c_void, CString};
+use std::mem::MaybeUninit;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUfunction, CUresult};
+
+use super::blas::Blas;
+use super::error::{check, GpuError};
+use super::program;
+
+/// What can be said of a GPU without computing on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GpuInfo {
+    pub ordinal: usize,
+    pub name: String,
+    /// Bytes.
+    pub memory: u64,
+    pub capability: (i32, i32),
+    /// The newest CUDA that the driver runs, as 13000 for 13.0.
+    pub driver: i32,
+    pub multiprocessors: u32,
+}
+
+/// A GPU that is ready to compute. All work goes to one stream, in order.
+pub struct Gpu {
+    info: GpuInfo,
+    device: sys::CUdevice,
+    context: sys::CUcontext,
+    pub(super) stream: sys::CUstream,
+    module: sys::CUmodule,
+    functions: Mutex<HashMap<&'static str, Function>>,
+    blas: OnceLock<Result<Blas, GpuError>>,
+    /// Kernels may start before the one before them has ended.
+    early: bool,
+}
+
+// SAFETY: the driver's handles may be used by any thread once the context is current there, which every entry sees to;
+// what is mutable is behind locks.
+unsafe impl Send for Gpu {}
+// SAFETY: as above.
+unsafe impl Sync for Gpu {}
+
+#[derive(Clone, Copy)]
+struct Function {
+    handle: CUfunction,
+    /// Dynamic shared memory that it was allowed so far, bytes.
+    shared: u32,
+}
+
+/// What a kernel takes: one struct.
+///
+/// # Safety
+/// `repr(C)`, the same fields as the struct of the device code.
+pub(super) unsafe trait Arguments: Copy {}
+
+/// A launch without arguments.
+pub(super) struct Launch {
+    pub kernel: &'static str,
+    pub blocks: [u32; 3],
+    pub threads: u32,
+    /// Dynamic shared memory, bytes.
+    pub shared: usize,
+}
+
+/// Shared memory that every kernel may have.
+const PLAIN_SHARED: u32 = 48 << 10;
+
+/// Starts the driver; an error that says why there is none.
+fn initialise() -> Result<usize, GpuError> {
+    static COUNT: OnceLock<Result<usize, GpuError>> = OnceLock::new();
+    COUNT
+        .get_or_init(|| {
+            // SAFETY: only tries to open the library.
+            if !unsafe { sys::is_culib_present() } {
+                return Err(GpuError::NoDriver);
+            }
+            let mut count = 0;
+            // SAFETY: the library is there; `count` is written by the call.
+            unsafe {
+                match sys::cuInit(0) {
+                    CUresult::CUDA_ERROR_NO_DEVICE => return Ok(0),
+                    result => check("cuInit", result)?,
+                }
+                check("cuDeviceGetCount", sys::cuDeviceGetCount(&mut count))?;
+            }
+            Ok(usize::try_from(count).unwrap_or(0))
+        })
+        .clone()
+}
+
+/// What the driver says of each of its GPUs.
+///
+/// # Errors
+/// No driver, or one that does not start.
+pub fn survey() -> Result<Vec<GpuInfo>, GpuError> {
+    (0..initialise()?).map(describe).collect()
+}
+
+fn device(ordinal: usize) -> Result<sys::CUdevice, GpuError> {
+    let count = initialise()?;
+    if ordinal >= count {
+        return Err(GpuError::NoDevice { ordinal, count });
+    }
+    let mut device = 0;
+    // SAFETY: `device` is written by the call.
+    check("cuDeviceGet", unsafe {
+        sys::cuDeviceGet(&mut device, ordinal as i32)
+    })?;
+    Ok(device)
+}
+
+fn attribute(device: sys::CUdevice, which: Attribute) -> Result<i32, GpuError> {
+    let mut value = 0;
+    // SAFETY: `value` is written by the call.
+    check("cuDeviceGetAttribute", unsafe {
+        sys::cuDeviceGetAttribute(&mut value, which, device)
+    })?;
+    Ok(value)
+}
+
+fn describe(ordinal: usize) -> Result<GpuInfo, GpuError> {
+    let device = device(ordinal)?;
+    let mut name = [0u8; 256];
+    let mut memory = 0usize;
+    let mut driver = 0;
+    // SAFETY: the calls write at most the sizes given.
+    unsafe {
+        check(
+            "cuDeviceGetName",
+            sys::cuDeviceGetName(name.as_mut_ptr().cast(), name.len() as i32, device),
+        )?;
+        check(
+            "cuDeviceTotalMem",
+            sys::cuDeviceTotalMem_v2(&mut memory, device),
+        )?;
+        check(
+            "cuDriverGetVersion",
+            sys::cuDriverGetVersion(&mut driver),
+        )?;
+    }
+    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+    let of = |which| attribute(device, which);
+    Ok(GpuInfo {
+        ordinal,
+        name: String::from_utf8_lossy(&name[..end]).into_owned(),
+        memory: memory as u64,
+        capability: (
+            of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        ),
+        driver,
+        multiprocessors: u32::try_from(of(
+            Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+        )?)
+        .unwrap_or(1),
+    })
+}
+
+impl Gpu {
+    /// Opens GPU `ordinal` and brings the kernels to it.
+    ///
+    /// # Errors
+    /// No driver, no such GPU, one that is too old or taken by another process, kernels that cannot be built.
+    pub fn open(ordinal: usize) -> Result<Arc<Self>, GpuError> {
+        let info = describe(ordinal)?;
+        let device = device(ordinal)?;
+        if info.capability < (8, 0) {
+            return Err(GpuError::TooOld {
+                name: info.name,
+                capability: info.capability,
+            });
+        }
+        let mut context = std::ptr::null_mut();
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: the handles are written by the calls that make them.
+        unsafe {
+            check(
+                "cuDevicePrimaryCtxRetain",
+                sys::cuDevicePrimaryCtxRetain(&mut context, device),
+            )?;
+            check("cuCtxSetCurrent", sys::cuCtxSetCurrent(context))?;
+            check(
+                "cuStreamCreate",
+                sys::cuStreamCreate(
+                    &mut stream,
+                    sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32,
+                ),
+            )?;
+        }
+        let module = program::load(&info)?;
+        Ok(Arc::new(Self {
+            early: info.capability >= (9, 0),
+            info,
+            device,
+            context,
+            stream,
+            module,
+            functions: Mutex::default(),
+            blas: OnceLock::new(),
+        }))
+    }
+
+    pub fn info(&self) -> &GpuInfo {
+        &self.info
+    }
+
+    /// Bytes that are free, and all.
+    pub fn memory(&self) -> Result<(u64, u64), GpuError> {
+        self.enter()?;
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: both are written by the call.
+        check("cuMemGetInfo", unsafe {
+            sys::cuMemGetInfo_v2(&mut free, &mut total)
+        })?;
+        Ok((free as u64, total as u64))
+    }
+
+    /// cuBLASLt on this GPU; why not where it cannot be had.
+    pub fn blas(&self) -> Result<&Blas, GpuError> {
+        let made = self.blas.get_or_init(|| {
+            self.enter()?;
+            Blas::open()
+        });
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    /// Makes the context that of this thread.
+    pub(super) fn enter(&self) -> Result<(), GpuError> {
+        // SAFETY: the context lives as long as `self`.
+        check("cuCtxSetCurrent", unsafe {
+            sys::cuCtxSetCurrent(self.context)
+        })
+    }
+
+    /// Waits until all work is done.
+    ///
+    /// # Errors
+    /// What failed in any of it.
+    pub fn synchronize(&self) -> Result<(), GpuError> {
+        self.enter()?;
+        // SAFETY: the stream lives as long as `self`.
+        check("cuStreamSynchronize", unsafe {
+            sys::cuStreamSynchronize(self.stream)
+        })
+    }
+
+    fn function(&self, kernel: &'static str, shared: u32) -> Result<CUfunction, GpuError> {
+        let mut functions = self
+            .functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let function = match functions.get(kernel) {
+            Some(function) => *function,
+            None => {
+                let name = CString::new(kernel).unwrap_or_default();
+                let mut handle = MaybeUninit::uninit();
+                // SAFETY: the module lives as long as `self`; the handle is read only when it was written.
+                let handle = unsafe {
+                    check(
+                        kernel,
+                        sys::cuModuleGetFunction(handle.as_mut_ptr(), self.module, name.as_ptr()),
+                    )?;
+                    handle.assume_init()
+                };
+                Function {
+                    handle,
+                    shared: PLAIN_SHARED,
+                }
+            }
+        };
+        if shared > function.shared {
+            // SAFETY: a function of a loaded module.
+            check(kernel, unsafe {
+                sys::cuFuncSetAttribute(
+                    function.handle,
+                    sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                    shared as i32,
+                )
+            })?;
+        }
+        let shared = function.shared.max(shared);
+        functions.insert(kernel, Function { shared, ..function });
+        Ok(function.handle)
+    }
+
+    /// Puts a kernel on the stream. Each of crane's kernels waits for those before it by itself, so that it may start early.
+    pub(super) fn launch<A: Arguments>(
+        &self,
+        launch: &Launch,
+        arguments: &A,
+    ) -> Result<(), GpuError> {
+        let shared = u32::try_from(launch.shared).unwrap_or(u32::MAX);
+        let function = self.function(launch.kernel, shared)?;
+        let mut attribute = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue {
+                programmaticStreamSerializationAllowed: 1,
+            },
+        };
+        let config = sys::CUlaunchConfig {
+            gridDimX: launch.blocks[0],
+            gridDimY: launch.blocks[1],
+            gridDimZ: launch.blocks[2],
+            blockDimX: launch.threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: shared,
+            hStream: self.stream,
+            attrs: &mut attribute,
+            numAttrs: u32::from(self.early),
+        };
+        let mut parameters = [std::ptr::from_ref(arguments).cast_mut().cast::<c_void>()];
+        // SAFETY: the kernel takes one struct of `A`'s layout (`Arguments`), which the driver copies during the call; the
+        // memory it names is alive until the stream has gone past it, which buffers see to when they are freed.
+        check(launch.kernel, unsafe {
+            sys::cuLaunchKernelEx(
+                &config,
+                function,
+                parameters.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        })
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // What fails here has no one left to be told.
+        // SAFETY: nothing that was made from these handles is left: buffers and graphs hold the GPU.
+        unsafe {
+            let _ = sys::cuCtxSetCurrent(self.context);
+            drop(self.blas.take());
+            let _ = sys::cuModuleUnload(self.module);
+            let _ = sys::cuStreamDestroy_v2(self.stream);
+            let _ = sys::cuDevicePrimaryCtxRelease_v2(self.device);
+        }
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_tuple("Gpu").field(&self.info).finish()
+    }
+}

@@ -1,0 +1,129 @@
+//! The kernels on their way to the GPU: compiled when crane was built, or by the run-time compiler of a CUDA toolkit.
+
+use std::ffi::{c_void, CStr, CString};
+
+use cudarc::driver::sys;
+use cudarc::nvrtc::sys as nvrtc;
+
+use super::error::{check, GpuError};
+use super::gpu::GpuInfo;
+
+/// The device code, in the order in which it builds on itself.
+const SOURCE: &str = concat!(
+    include_str!("device/common.cuh"),
+    include_str!("device/gemv.cu"),
+    include_str!("device/rows.cu"),
+    include_str!("device/attention.cu"),
+    include_str!("device/flash.cu"),
+);
+
+/// What `nvcc` made of it when crane was built; empty where there was none.
+static COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
+
+/// Brings the kernels into the current context.
+pub(super) fn load(info: &GpuInfo) -> Result<sys::CUmodule, GpuError> {
+    match COMPILED.is_empty() {
+        false => module(COMPILED),
+        true => module(&compile(info)?),
+    }
+}
+
+fn module(image: &[u8]) -> Result<sys::CUmodule, GpuError> {
+    let mut module = std::ptr::null_mut();
+    // SAFETY: a whole fatbin, or PTX that ends with 0; the handle is written by the call.
+    check("cuModuleLoadData", unsafe {
+        sys::cuModuleLoadData(&mut module, image.as_ptr().cast::<c_void>())
+    })
+    .map_err(|error| GpuError::Kernels(error.to_string()))?;
+    Ok(module)
+}
+
+/// PTX for `info`'s capability, and the 0 at its end.
+fn compile(info: &GpuInfo) -> Result<Vec<u8>, GpuError> {
+    // SAFETY: only tries to open the library.
+    if !unsafe { nvrtc::is_culib_present() } {
+        return Err(GpuError::Kernels(
+            "this crane was built without nvcc, and libnvrtc was not found; install the CUDA toolkit, or put the folder of libnvrtc into LD_LIBRARY_PATH".into(),
+        ));
+    }
+    let failed = |what: &str| GpuError::Kernels(what.to_string());
+    let source = CString::new(SOURCE).map_err(|_| failed("a 0 in the source"))?;
+    let architecture = format!(
+        "--gpu-architecture=compute_{}{}",
+        info.capability.0, info.capability.1
+    );
+    let architecture = CString::new(architecture).map_err(|_| failed("a 0 in an option"))?;
+    let options = [architecture.as_ptr(), c"--std=c++17".as_ptr()];
+    let mut program = std::ptr::null_mut();
+    // SAFETY: the strings outlive the calls; sizes are asked for before what they measure is written.
+    unsafe {
+        let ok = |result| result == nvrtc::nvrtcResult::NVRTC_SUCCESS;
+        let made = nvrtc::nvrtcCreateProgram(
+            &mut program,
+            source.as_ptr(),
+            c"crane.cu".as_ptr(),
+            0,
+            std::ptr::null(),
+            std::ptr::null(),
+        );
+        if !ok(made) {
+            return Err(failed("nvrtc does not start"));
+        }
+        let built = nvrtc::nvrtcCompileProgram(program, options.len() as i32, options.as_ptr());
+        let result = match ok(built) {
+            false => {
+                let mut size = 0;
+                let mut log = vec![0u8; 1];
+                if ok(nvrtc::nvrtcGetProgramLogSize(program, &mut size)) {
+                    log.resize(size.max(1), 0);
+                    nvrtc::nvrtcGetProgramLog(program, log.as_mut_ptr().cast());
+                }
+                let log = CStr::from_bytes_until_nul(&log).unwrap_or_default();
+                let first = log.to_string_lossy();
+                let first = first.lines().find(|line| line.contains("error"));
+                Err(GpuError::Kernels(format!(
+                    "nvrtc refuses them: {}",
+                    first.unwrap_or("no reason given")
+                )))
+            }
+            true => {
+                let mut size = 0;
+                let mut ptx = Vec::new();
+                let sized = nvrtc::nvrtcGetPTXSize(program, &mut size);
+                ptx.resize(size.max(1), 0u8);
+                match ok(sized) && ok(nvrtc::nvrtcGetPTX(program, ptx.as_mut_ptr().cast())) {
+                    true => Ok(ptx),
+                    false => Err(failed("nvrtc gives nothing back")),
+                }
+            }
+        };
+        nvrtc::nvrtcDestroyProgram(&mut program);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_time_compiler_takes_the_kernels() {
+        // SAFETY: only tries to open the library.
+        if !unsafe { nvrtc::is_culib_present() } {
+            eprintln!("skipped: no libnvrtc on this machine");
+            return;
+        }
+        for capability in [(8, 0), (8, 9), (9, 0)] {
+            let info = GpuInfo {
+                ordinal: 0,
+                name: String::new(),
+                memory: 0,
+                capability,
+                driver: 0,
+                multiprocessors: 1,
+            };
+            let ptx = compile(&info).unwrap();
+            assert!(ptx.windows(9).any(|w| w == b".entry ge" || w == b"gemv_bf16"));
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The kernels of one token: its activations are single rows, and each matrix is read once.
+
+use super::{Place, Work, STEP_CACHED, STEP_POSITION};
+use crate::kernels::cuda::attention::{AttentionShape, Cache};
+use crate::kernels::cuda::error::GpuError;
+use crate::kernels::cuda::gpu::{Arguments, Launch};
+use crate::kernels::cuda::matrix::{Argument, Matrix, Stack};
+use crate::kernels::cuda::memory::{Address, Buffer};
+use crate::kernels::planes::Kind;
+use crate::kernels::cuda::rope::Rope;
+
+const MOST_PARTS: usize = 3;
+const THREADS: u32 = 256;
+const WARPS: usize = THREADS as usize / 32;
+/// Blocks of a kernel that a multiprocessor holds at the same time; the matrix's rows go in turn over them.
+const RESIDENT: usize = 4;
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct GemvArgs {
+    parts: [Argument; MOST_PARTS],
+    bias: [Address; MOST_PARTS],
+    n_parts: u32,
+    x: Address,
+    norm: Address,
+    eps: f32,
+    out: Address,
+    residual: Address,
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for GemvArgs {}
+
+impl GemvArgs {
+    /// Names `parts` and the biases of their rows.
+    fn describe(&mut self, parts: &[Matrix], bias: Option<&Buffer>) {
+        let mut row = 0;
+        for (i, part) in parts.iter().enumerate().take(MOST_PARTS) {
+            self.parts[i] = part.argument();
+            self.bias[i] = bias.map_or(0, |bias| bias.address() + 4 * row as u64);
+            row += part.rows();
+        }
+    }
+}
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct MixedArgs {
+    gemv: GemvArgs,
+    blocks: [u32; MOST_PARTS],
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for MixedArgs {}
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct EmbedArgs {
+    pub table: Argument,
+    pub tokens: Address,
+    pub stride: u32,
+    pub out: Address,
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for EmbedArgs {}
+
+/// As the device code has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct BestArgs {
+    logits: Address,
+    count: u32,
+    partial: Address,
+    ticket: Address,
+    best: Address,
+}
+// SAFETY: the fields of the device's struct.
+unsafe impl Arguments for BestArgs {}
+
+/// A norm before a product: its weights and its epsilon.
+#[derive(Clone, Copy)]
+pub struct Norm<'a> {
+    pub weight: &'a Buffer,
+    pub eps: f32,
+}
+
+/// A product with one token.
+struct OneRow<'a> {
+    stack: &'a Stack,
+    /// Of all rows.
+    bias: Option<&'a Buffer>,
+    x: Address,
+    norm: Option<Norm<'a>>,
+    out: Address,
+    residual: Address,
+}
+
+/// Names of the kernels that take so many rows at a time (1, 2, 4), by kind.
+const GEMV: [[&str; 3]; 9] = [
+    ["gemv_f32_1", "gemv_f32_2", "gemv_f32_4"],
+    ["gemv_f16_1", "gemv_f16_2", "gemv_f16_4"],
+    ["gemv_bf16_1", "gemv_bf16_2", "gemv_bf16_4"],
+    ["gemv_q8_1", "gemv_q8_2", "gemv_q8_4"],
+    ["gemv_q4_1", "gemv_q4_2", "gemv_q4_4"],
+    ["gemv_q5_1", "gemv_q5_2", "gemv_q5_4"],
+    ["gemv_q6_1", "gemv_q6_2", "gemv_q6_4"],
+    ["gemv_q3_1", "gemv_q3_2", "gemv_q3_4"],
+    ["gemv_q2_1", "gemv_q2_2", "gemv_q2_4"],
+];
+/// The same for one or two pairs of gate and up rows.
+const SWIGLU: [[&str; 2]; 9] = [
+    ["swiglu_f32_1", "swiglu_f32_2"],
+    ["swiglu_f16_1", "swiglu_f16_2"],
+    ["swiglu_bf16_1", "swiglu_bf16_2"],
+    ["swiglu_q8_1", "swiglu_q8_2"],
+    ["swiglu_q4_1", "swiglu_q4_2"],
+    ["swiglu_q5_1", "swiglu_q5_2"],
+    ["swiglu_q6_1", "swiglu_q6_2"],
+    ["swiglu_q3_1", "swiglu_q3_2"],
+    ["swiglu_q2_1", "swiglu_q2_2"],
+];
+
+/// Bytes of shared memory that a product with `width` numbers takes.
+fn shared(kind: Kind, width: usize) -> usize {
+    let numbers = match kind.float_bytes() {
+        Some(_) => width,
+        None => width / 32 * 37,
+    };
+    4 * (numbers + WARPS)
+}
+
+impl Work {
+    /// What the next step reads: the token behind `cached` others, at `position` on the axes time, height and width.
+    pub fn begin_step(&mut self, token: u32, cached: usize, position: [usize; 3]) {
+        self.step.set(0, token);
+        self.step.set(1, cached as u32);
+        for (axis, position) in position.into_iter().enumerate() {
+            self.step.set(2 + axis, position as u32);
+        }
+    }
+
+    /// The token's row of `table` becomes the residual stream, and its angles are computed.
+    pub fn step_embed(&mut self, table: &Matrix, rope: &Rope) -> Result<(), GpuError> {
+        let tokens = self.step.address();
+        self.embed_from(table, tokens, 0, 1)?;
+        self.angles_from(rope, tokens + STEP_POSITION, 0, 1)
+    }
+
+    /// Rows of `table` for `count` tokens, every `stride`-th word from `tokens` on.
+    pub(super) fn embed_from(
+        &mut self,
+        table: &Matrix,
+        tokens: Address,
+        stride: u32,
+        count: usize,
+    ) -> Result<(), GpuError> {
+        let out = self.place(Place::X, 4 * count * table.width())?;
+        let arguments = EmbedArgs {
+            table: table.argument(),
+            tokens,
+            stride,
+            out,
+        };
+        let launch = Launch {
+            kernel: "embed_rows",
+            blocks: [count as u32, 1, 1],
+            threads: 256,
+            shared: 0,
+        };
+        self.gpu.launch(&launch, &arguments)
+    }
+
+    /// Adds attention over `cache` to the residual stream; the token's key and value join the cache.
+    pub fn step_attention(
+        &mut self,
+        qkv: (&Stack, Option<&Buffer>),
+        norm: Norm,
+        shape: &AttentionShape,
+        cache: &Cache,
+        output: (&Stack, Option<&Buffer>),
+    ) -> Result<(), GpuError> {
+        let hidden = qkv.0.width();
+        let x = self.place(Place::X, 4 * hidden)?;
+        let projected = self.place(Place::Qkv, 4 * qkv.0.rows())?;
+        self.one_row(&OneRow {
+            stack: qkv.0,
+            bias: qkv.1,
+            x,
+            norm: Some(norm),
+            out: projected,
+            residual: 0,
+        })?;
+        let cached = self.step.address() + STEP_CACHED;
+        let attended = self.attend_step(shape, cache, projected, cached)?;
+        self.one_row(&OneRow {
+            stack: output.0,
+            bias: output.1,
+            x: attended,
+            norm: None,
+            out: x,
+            residual: x,
+        })
+    }
+
+    /// Adds `down(silu(gate(x)) ⊙ up(x))` of the normed residual stream to it.
+    pub fn step_mlp(
+        &mut self,
+        gate_up: (&Stack, Option<&Buffer>),
+        norm: Norm,
+        down: (&Stack, Option<&Buffer>),
+    ) -> Result<(), GpuError> {
+        let (hidden, inner) = (gate_up.0.width(), down.0.width());
+        let x = self.place(Place::X, 4 * hidden)?;
+        let out = self.place(Place::Inner, 4 * inner)?;
+        let parts = gate_up.0.parts();
+        let same = parts.len() == 2 && parts[0].kind() == parts[1].kind();
+        if same {
+            self.swiglu(gate_up.0, gate_up.1, norm, x, out)?;
+        } else {
+            let both = self.place(Place::Gates, 8 * inner)?;
+            self.one_row(&OneRow {
+                stack: gate_up.0,
+                bias: gate_up.1,
+                x,
+                norm: Some(norm),
+                out: both,
+                residual: 0,
+            })?;
+            self.gate_rows(both, None, out, 1, inner, Kind::F32)?;
+        }
+        self.one_row(&OneRow {
+            stack: down.0,
+            bias: down.1,
+            x: out,
+            norm: None,
+            out: x,
+            residual: x,
+        })
+    }
+
+    /// Logits of the normed row `row` of the residual stream; the likeliest of them too.
+    pub fn step_logits(&mut self, head: &Matrix, norm: Norm, row: usize) -> Result<(), GpuError> {
+        let hidden = head.width();
+        let x = self.held(Place::X)?.address() + (4 * row * hidden) as u64;
+        let out = self.place(Place::Logits, 4 * head.rows())?;
+        let stack = Stack::new(vec![head.clone()])?;
+        self.one_row(&OneRow {
+            stack: &stack,
+            bias: None,
+            x,
+            norm: Some(norm),
+            out,
+            residual: 0,
+        })?;
+        const BLOCKS: usize = 128;
+        let arguments = BestArgs {
+            logits: out,
+            count: head.rows() as u32,
+            partial: self.place(Place::Best, 8 * BLOCKS)?,
+            ticket: self.place(Place::Tickets, TICKET_BYTES)? + TICKET_BYTES as u64 - 4,
+            best: self.best.address(),
+        };
+        let launch = Launch {
+            kernel: "best_token",
+            blocks: [BLOCKS as u32, 1, 1],
+            threads: 256,
+            shared: 0,
+        };
+        self.gpu.launch(&launch, &arguments)
+    }
+
+    /// Waits for the step and gives its likeliest token, counted from the head's first row; None where a logit was no
+    /// number.
+    pub fn best(&mut self) -> Result<Option<u32>, GpuError> {
+        self.gpu.synchronize()?;
+        Ok((self.best.get(1) == 0).then(|| self.best.get(0)))
+    }
+
+    /// Waits for the step and gives its `count` logits.
+    pub fn logits(&mut self, count: usize) -> Result<&[f32], GpuError> {
+        let count = count.min(self.logits.len());
+        self.fetch(Place::Logits, count)?;
+        Ok(&self.logits.all()[..count])
+    }
+
+    fn one_row(&self, row: &OneRow) -> Result<(), GpuError> {
+        let pieces = row.stack.pieces();
+        let mut arguments = GemvArgs {
+            n_parts: pieces.len() as u32,
+            x: row.x,
+            out: row.out,
+            residual: row.residual,
+            ..GemvArgs::default()
+        };
+        arguments.describe(pieces, row.bias);
+        if let Some(norm) = row.norm {
+            (arguments.norm, arguments.eps) = (norm.weight.address(), norm.eps);
+        }
+        let width = row.stack.width();
+        let kind = pieces[0].kind();
+        if pieces.iter().all(|piece| piece.kind() == kind) {
+            let rows = row.stack.rows();
+            let (which, blocks) = self.shape(rows, [1, 2, 4]);
+            let launch = Launch {
+                kernel: GEMV[kind as usize][which],
+                blocks: [blocks as u32, 1, 1],
+                threads: THREADS,
+                shared: shared(kind, width),
+            };
+            return self.gpu.launch(&launch, &arguments);
+        }
+        if pieces.iter().any(|piece| piece.kind().float_bytes().is_some()) {
+            return self.piece_by_piece(row, &arguments);
+        }
+        let mut blocks = [0; MOST_PARTS];
+        for (blocks, piece) in blocks.iter_mut().zip(pieces) {
+            *blocks = piece.rows().div_ceil(2 * WARPS) as u32;
+        }
+        let launch = Launch {
+            kernel: "gemv_mixed",
+            blocks: [blocks.iter().sum(), 1, 1],
+            threads: THREADS,
+            shared: shared(kind, width),
+        };
+        let arguments = MixedArgs {
+            gemv: arguments,
+            blocks,
+        };
+        self.gpu.launch(&launch, &arguments)
+    }
+
+    /// Float and quantised matrices below each other, in a kernel each.
+    fn piece_by_piece(&self, row: &OneRow, all: &GemvArgs) -> Result<(), GpuError> {
+        let mut first = 0;
+        for (index, piece) in row.stack.pieces().iter().enumerate() {
+            let mut arguments = GemvArgs {
+                n_parts: 1,
+                out: all.out + 4 * first,
+                ..*all
+            };
+            arguments.parts[0] = all.parts[index];
+            arguments.bias[0] = all.bias[index];
+            if all.residual != 0 {
+                arguments.residual = all.residual + 4 * first;
+            }
+            let (which, blocks) = self.shape(piece.rows(), [1, 2, 4]);
+            let launch = Launch {
+                kernel: GEMV[piece.kind() as usize][which],
+                blocks: [blocks as u32, 1, 1],
+                threads: THREADS,
+                shared: shared(piece.kind(), row.stack.width()),
+            };
+            self.gpu.launch(&launch, &arguments)?;
+            first += piece.rows() as u64;
+        }
+        Ok(())
+    }
+
+    fn swiglu(
+        &self,
+        stack: &Stack,
+        bias: Option<&Buffer>,
+        norm: Norm,
+        x: Address,
+        out: Address,
+    ) -> Result<(), GpuError> {
+        let parts = stack.parts();
+        let mut arguments = GemvArgs {
+            n_parts: 2,
+            x,
+            norm: norm.weight.address(),
+            eps: norm.eps,
+            out,
+            ..GemvArgs::default()
+        };
+        arguments.describe(parts, bias);
+        let kind = parts[0].kind();
+        let (which, blocks) = self.shape(parts[0].rows(), [1, 2]);
+        let launch = Launch {
+            kernel: SWIGLU[kind as usize][which],
+            blocks: [blocks as u32, 1, 1],
+            threads: THREADS,
+            shared: shared(kind, stack.width()),
+        };
+        self.gpu.launch(&launch, &arguments)
+    }
+
+    /// How many rows a warp takes at a time (an index into `choices`), and in how many blocks: as few rows as still
+    /// give every warp its turn at once, and no more blocks than run at the same time.
+    fn shape<const N: usize>(&self, rows: usize, choices: [usize; N]) -> (usize, usize) {
+        let at_once = self.gpu.info().multiprocessors as usize * RESIDENT * WARPS;
+        let which = choices
+            .iter()
+            .position(|each| rows <= each * at_once)
+            .unwrap_or(N - 1);
+        let blocks = rows.div_ceil(choices[which] * WARPS);
+        (which, blocks.clamp(1, at_once / WARPS))
+    }
+}
+
+/// Counters of attention, and one for the choice of the likeliest token.
+pub(in crate::kernels::cuda) const TICKET_BYTES: usize = 4096;
