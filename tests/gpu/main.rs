@@ -234,6 +234,7 @@ fn sequences_side_by_side() {
     model.hold(3);
     for (slot, prompt) in prompts.iter().enumerate() {
         model.select(slot);
+        model.truncate(0);
         row(model.as_mut(), prompt);
     }
     for step in 0..5 {
@@ -241,7 +242,9 @@ fn sequences_side_by_side() {
         let mut logits = Vec::new();
         model.forward_each(&next, &mut logits).unwrap();
         for (slot, row) in logits.chunks(1000).enumerate() {
-            assert_eq!(row, alone[slot][step as usize], "{slot} {step}");
+            let off = difference(row, &alone[slot][step as usize]);
+            println!("sequence {slot}, step {step}: {off:.2e}");
+            assert!(off < 1e-5, "{slot} {step}: {off}");
         }
     }
 }
