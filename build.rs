@@ -5,12 +5,13 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "common.cuh",
     "gemv.cu",
     "rows.cu",
     "attention.cu",
     "flash.cu",
+    "choice.cu",
 ];
 
 fn main() {

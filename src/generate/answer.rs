@@ -96,6 +96,34 @@ impl<'a> Answer<'a> {
             }
         }
         let token = self.sampler.choose(row).ok_or(bad)?;
+        self.took(token, raw, on_step)
+    }
+
+    /// [`Answer::take`] where only the tokens that decide are known, with their logits.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_likely(
+        &mut self,
+        tokens: &[(u32, f32)],
+        position: usize,
+        on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Next, GenerateError> {
+        if self.is_full() {
+            return Ok(Next::End(FinishReason::Length));
+        }
+        let bad = GenerateError::BadLogits { position };
+        let token = self.sampler.choose_likely(tokens).ok_or(bad)?;
+        self.took(token, None, on_step)
+    }
+
+    /// What follows from the choice of `token`, out of the logits `raw` where so many of the best are to be told.
+    fn took(
+        &mut self,
+        token: u32,
+        raw: Option<(Vec<f32>, usize)>,
+        on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Next, GenerateError> {
         if self.first_token.is_none() {
             self.output.timings.ttft_ms = self.started.elapsed().as_secs_f64() * 1000.0;
             self.first_token = Some(Instant::now());

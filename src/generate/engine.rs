@@ -6,13 +6,12 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::answer::{rate, Answer, Next};
 use super::{log_softmax, FinishReason, GenerateError, GenerateOptions, Output, Step, Timings};
 use crate::models::picture::{self, Picture};
-use crate::models::{LanguageModel, ModelError, Reuse};
+use crate::models::{LanguageModel, Logits, ModelError, Reuse};
 use crate::text::Tokenizer;
 
 pub use choices::Scores;
@@ -173,7 +172,8 @@ impl Engine {
             prefill_tokens: prompt.len() - shared,
             ..Timings::default()
         };
-        let Some(mut logits) = self.prefill(prompt, shared, interrupted)? else {
+        let few = options.deciding();
+        let Some(mut logits) = self.prefill(prompt, shared, few, interrupted)? else {
             let mut output = Output::empty(FinishReason::Interrupted, timings);
             output.complete = options.constraint.as_ref().map(|_| false);
             return Ok(output);
@@ -186,8 +186,16 @@ impl Engine {
             if interrupted() && !answer.is_full() {
                 break FinishReason::Interrupted;
             }
-            let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
-            let token = match answer.take(&mut row, self.cached.len(), on_step)? {
+            let position = self.cached.len();
+            let next = match logits {
+                Logits::All(logits) => {
+                    let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
+                    answer.take(&mut row, position, on_step)?
+                }
+                Logits::Likely(tokens) => answer.take_likely(&tokens, position, on_step)?,
+                Logits::NoNumber => return Err(GenerateError::BadLogits { position }),
+            };
+            let token = match next {
                 Next::Compute(token) => token,
                 Next::End(reason) => break reason,
             };
@@ -195,7 +203,7 @@ impl Engine {
                 break FinishReason::Length;
             }
             // A token is soon computed: the interrupt is looked at between them.
-            logits = match self.compute(&[token], &|| false)? {
+            logits = match self.compute(&[token], few, &|| false)? {
                 Some(logits) => logits,
                 None => break FinishReason::Interrupted,
             };
@@ -267,18 +275,29 @@ impl Engine {
         &mut self,
         prompt: &[u32],
         shared: usize,
+        few: Option<usize>,
         interrupted: &dyn Fn() -> bool,
-    ) -> Result<Option<Tensor>, GenerateError> {
+    ) -> Result<Option<Logits>, GenerateError> {
         self.forget_all_but(shared);
-        self.compute(&prompt[shared..], interrupted)
+        self.compute(&prompt[shared..], few, interrupted)
     }
 
+    /// Computes `tokens`; the logits of the last one, or of the `few` likeliest tokens behind it.
     fn compute(
         &mut self,
         tokens: &[u32],
+        few: Option<usize>,
         interrupted: &dyn Fn() -> bool,
-    ) -> Result<Option<Tensor>, GenerateError> {
-        match self.model.forward_while(tokens, &|| !interrupted()) {
+    ) -> Result<Option<Logits>, GenerateError> {
+        let go_on = || !interrupted();
+        let computed = match few {
+            Some(k) => self.model.forward_likely(tokens, k, &go_on),
+            None => {
+                let all = self.model.forward_while(tokens, &go_on);
+                all.map(|logits| logits.map(Logits::All))
+            }
+        };
+        match computed {
             Ok(logits) => {
                 let done = self.model.cached() - self.cached.len();
                 self.cached.extend(tokens.iter().take(done));

@@ -94,6 +94,22 @@ pub struct GenerateOptions {
     pub constraint: Option<Constraint>,
 }
 
+impl GenerateOptions {
+    /// How many of the likeliest tokens decide, where nothing else is asked of the logits and these are few.
+    fn deciding(&self) -> Option<usize> {
+        let plain = self.sampling.repeat_penalty == 1.0
+            && self.sampling.presence_penalty == 0.0
+            && self.sampling.frequency_penalty == 0.0
+            && self.logprobs.is_none()
+            && self.constraint.is_none();
+        let few = Sampler::new(&self.sampling, 0, &[]).deciding();
+        few.filter(|k| plain && *k <= MOST_LIKELY)
+    }
+}
+
+/// As many of the likeliest tokens are asked for in place of all logits.
+const MOST_LIKELY: usize = 256;
+
 /// Why the output ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

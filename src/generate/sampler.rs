@@ -89,6 +89,22 @@ impl Sampler {
         Some(token)
     }
 
+    /// [`Sampler::choose`] where only some tokens are known, with their logits: those that decide.
+    pub(super) fn choose_likely(&mut self, tokens: &[(u32, f32)]) -> Option<u32> {
+        let known = tokens.iter().map(|&(id, logit)| Candidate { id, logit });
+        let mut few: Vec<_> = known.collect();
+        few.sort_unstable_by(by_rank);
+        let token = match self.settings.temperature > 0.0 {
+            true => {
+                keep(&mut few, self.settings.top_k);
+                self.draw_of_top(few)?
+            }
+            false => few.first()?.id,
+        };
+        self.seen.push(token);
+        Some(token)
+    }
+
     fn penalise(&self, logits: &mut [f32]) {
         let repeat = self.settings.repeat_penalty as f32;
         if repeat != 1.0 {
@@ -125,14 +141,37 @@ impl Sampler {
         }
     }
 
-    fn draw(&mut self, logits: &[f32]) -> Option<u32> {
-        let temperature = self.settings.temperature as f32;
-        let best = logits[greedy(logits)? as usize];
-        // Weights are relative to the best, so the largest is 1 whatever the temperature.
-        let weight = |logit: f32| f64::from((logit - best) / temperature).exp();
-        let sum =
-            |candidates: &[Candidate]| candidates.iter().map(|c| weight(c.logit)).sum::<f64>();
+    /// How likely a token is beside the one of logit `best`: so the largest weight is 1 whatever the temperature.
+    fn weight(&self, logit: f32, best: f32) -> f64 {
+        f64::from((logit - best) / self.settings.temperature as f32).exp()
+    }
 
+    /// Draws one of the `top_k` likeliest tokens, given best first.
+    fn draw_of_top(&mut self, mut few: Vec<Candidate>) -> Option<u32> {
+        let best = few.first()?.logit;
+        let weight = |logit: f32| self.weight(logit, best);
+        let total = few.iter().map(|c| weight(c.logit)).sum();
+        few.truncate(self.nucleus(&few, &weight, total));
+        self.pick(&few, best)
+    }
+
+    /// Draws one of `candidates`.
+    fn pick(&mut self, candidates: &[Candidate], best: f32) -> Option<u32> {
+        let weights = candidates.iter().map(|c| self.weight(c.logit, best));
+        let sum: f64 = weights.sum();
+        let mut left = self.rng.random::<f64>() * sum;
+        for candidate in candidates {
+            left -= self.weight(candidate.logit, best);
+            if left < 0.0 {
+                return Some(candidate.id);
+            }
+        }
+        candidates.last().map(|c| c.id)
+    }
+
+    fn draw(&mut self, logits: &[f32]) -> Option<u32> {
+        let best = logits[greedy(logits)? as usize];
+        let weight = |logit: f32| self.weight(logit, best);
         let candidates = match self.settings.top_k {
             0 if self.settings.top_p < 1.0 || self.settings.min_p > 0.0 => {
                 let total = logits.iter().map(|&l| weight(l)).sum();
@@ -148,20 +187,9 @@ impl Sampler {
                 }
             }
             0 => ranked(logits, usize::MAX),
-            k => {
-                let mut few = ranked(logits, k);
-                few.truncate(self.nucleus(&few, &weight, sum(&few)));
-                few
-            }
+            k => return self.draw_of_top(ranked(logits, k)),
         };
-        let mut left = self.rng.random::<f64>() * sum(&candidates);
-        for candidate in &candidates {
-            left -= weight(candidate.logit);
-            if left < 0.0 {
-                return Some(candidate.id);
-            }
-        }
-        candidates.last().map(|c| c.id)
+        self.pick(&candidates, best)
     }
 
     /// How many of `candidates` (best first) top-p and min-p keep; at least one. `total` is the weight of all that
@@ -182,7 +210,6 @@ impl Sampler {
 
 /// The `k` likeliest candidates, best first and equal ones by id; all that equal the last one are kept too.
 pub(super) fn ranked(logits: &[f32], k: usize) -> Vec<Candidate> {
-    let order = |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id));
     // The vocabulary is scanned against the k-th best of what was seen so far; few tokens ever pass it.
     let mut kept: Vec<Candidate> = Vec::new();
     let mut threshold = f32::NEG_INFINITY;
@@ -196,19 +223,29 @@ pub(super) fn ranked(logits: &[f32], k: usize) -> Vec<Candidate> {
             logit,
         });
         if kept.len() >= limit && k < kept.len() {
-            let (_, kth, _) = kept.select_nth_unstable_by(k.max(1) - 1, order);
+            let (_, kth, _) = kept.select_nth_unstable_by(k.max(1) - 1, by_rank);
             threshold = kth.logit;
             kept.retain(|c| c.logit >= threshold);
             // Equal ones stay, and are not to be looked at again with each that follows.
             limit = limit.max(2 * kept.len());
         }
     }
-    kept.sort_unstable_by(order);
-    if let Some(kth) = kept.get(k.max(1) - 1).copied() {
-        let end = kept.partition_point(|c| c.logit >= kth.logit);
-        kept.truncate(end);
-    }
+    kept.sort_unstable_by(by_rank);
+    keep(&mut kept, k);
     kept
+}
+
+/// Best first, equal ones by id.
+fn by_rank(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id))
+}
+
+/// Keeps the first `k` of `ranked`, and all that equal the last of them.
+fn keep(ranked: &mut Vec<Candidate>, k: usize) {
+    if let Some(kth) = ranked.get(k.max(1) - 1).copied() {
+        let end = ranked.partition_point(|c| c.logit >= kth.logit);
+        ranked.truncate(end);
+    }
 }
 
 /// The likeliest token (the first of equals); None if no logit is finite.
@@ -332,6 +369,40 @@ mod tests {
     #[test]
     fn equal_logits_are_ranked_once() {
         assert_eq!(ranked(&[0.5; 200_000], 50).len(), 200_000);
+    }
+
+    #[test]
+    fn the_likeliest_tokens_decide_as_all_do() {
+        let logits: Vec<f32> = (0..500).map(|i| ((i * 37) % 101) as f32 * 0.1).collect();
+        for (temperature, top_k, top_p, min_p) in [
+            (0.0, 0, 1.0, 0.0),
+            (1.0, 1, 1.0, 0.0),
+            (0.7, 20, 1.0, 0.0),
+            (2.0, 33, 0.8, 0.0),
+            (1.5, 50, 1.0, 0.3),
+        ] {
+            let settings = SamplingSettings {
+                temperature,
+                top_k,
+                top_p,
+                min_p,
+                ..settings()
+            };
+            let mut all = Sampler::new(&settings, 3, &[]);
+            let mut few = Sampler::new(&settings, 3, &[]);
+            let k = all.deciding().unwrap();
+            let kth = ranked(&logits, k).last().unwrap().logit;
+            // And some that are less likely.
+            let likely: Vec<(u32, f32)> = (0u32..)
+                .zip(logits.iter().copied())
+                .filter(|(_, logit)| *logit >= kth - 0.15)
+                .collect();
+            for _ in 0..200 {
+                let expected = all.sample(&mut logits.clone());
+                assert_eq!(few.choose_likely(&likely), expected);
+            }
+        }
+        assert_eq!(Sampler::new(&settings(), 0, &[]).choose_likely(&[]), None);
     }
 
     proptest! {

@@ -11,6 +11,8 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 
 use super::picture::{self, Picture};
+#[cfg(feature = "cuda")]
+use super::Logits;
 use super::{Config, LanguageModel, ModelError, Reuse};
 use crate::kernels::{attention, Simd};
 use crate::nn::{
@@ -243,6 +245,20 @@ impl LanguageModel for Llama {
             Some(x) => Ok(Some(self.last_logits(&x)?)),
             None => Ok(None),
         }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn forward_likely(
+        &mut self,
+        tokens: &[u32],
+        k: usize,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Logits>, ModelError> {
+        if self.gpu.is_none() {
+            return Ok(self.forward_while(tokens, go_on)?.map(Logits::All));
+        }
+        self.check_room(self.slot, tokens.len())?;
+        self.likely_on_gpu(tokens, k, go_on)
     }
 
     fn forward_all(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError> {

@@ -63,6 +63,17 @@ pub enum Task {
     Speech,
 }
 
+/// What is known of the logits behind a token.
+pub enum Logits {
+    /// Of all tokens, `[vocab]`, f32.
+    All(Tensor),
+    /// Tokens and their logits, in no order: the likeliest ones, as many as were asked for, all that equal the last of
+    /// these, and maybe others.
+    Likely(Vec<(u32, f32)>),
+    /// Some logit is no number, or none is finite.
+    NoNumber,
+}
+
 /// A text model with the key/value caches of the sequences it holds. One of them, at first the only one, is the current
 /// one, which all methods mean that name none.
 pub trait LanguageModel: Send {
@@ -77,6 +88,17 @@ pub trait LanguageModel: Send {
     fn forward(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError> {
         self.forward_while(tokens, &|| true)?
             .ok_or(ModelError::NoTokens)
+    }
+    /// As [`LanguageModel::forward_while`], where the `k` likeliest tokens and those that equal the last of them decide
+    /// what comes next: a model on another device need not bring all logits here.
+    fn forward_likely(
+        &mut self,
+        tokens: &[u32],
+        k: usize,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Logits>, ModelError> {
+        let _ = k;
+        Ok(self.forward_while(tokens, go_on)?.map(Logits::All))
     }
     /// The same, logits of every position, `[tokens, vocab]`, f32.
     fn forward_all(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError>;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{rate, shared_prefix, Engine, Sequence, SCORE_CHUNK};
 use crate::generate::{log_softmax, GenerateError, Timings};
-use crate::models::{picture, ModelError};
+use crate::models::{picture, Logits, ModelError};
 
 /// How likely each answer is.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Engine {
             .min(ids.len() - 1)
             .min(changed);
         self.show(pictures);
-        let Some(logits) = self.prefill(ids, shared, interrupted)? else {
+        let Some(Logits::All(logits)) = self.prefill(ids, shared, None, interrupted)? else {
             return Ok(None);
         };
         let prefill_tokens = ids.len() - shared;

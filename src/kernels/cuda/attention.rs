@@ -260,6 +260,14 @@ const ROWS: [[[&str; 3]; 3]; 2] = [
     ],
 ];
 
+/// Blocks that share the work of a key head where `seen` tokens are seen: a power of two, so that a recorded step holds
+/// for many lengths.
+pub(super) fn splits(seen: usize) -> usize {
+    seen.div_ceil(LEAST_TOKENS)
+        .next_power_of_two()
+        .min(MOST_SPLITS)
+}
+
 impl AttentionShape {
     /// # Errors
     /// Heads that the kernels do not take.
@@ -323,7 +331,8 @@ impl Work {
     ) -> Result<Address, GpuError> {
         let (kernel, groups, shared) = shape.kernel(&STEP, cache.kind);
         let blocks = shape.kv_heads * groups;
-        let splits = (2 * self.gpu.info().multiprocessors as usize / blocks).clamp(1, MOST_SPLITS);
+        let most = (2 * self.gpu.info().multiprocessors as usize / blocks).clamp(1, MOST_SPLITS);
+        let splits = self.splits.min(most);
         if 4 * blocks + 4 > TICKET_BYTES {
             return Err(GpuError::Unsupported(format!(
                 "{} key heads in groups of {groups}",
@@ -353,7 +362,7 @@ impl Work {
             least: LEAST_TOKENS as u32,
             partial: self.place(
                 Place::Partial,
-                4 * shape.heads * splits * (shape.head_dim + 2),
+                4 * shape.heads * most * (shape.head_dim + 2),
             )?,
             tickets: self.place(Place::Tickets, TICKET_BYTES)?,
             out,

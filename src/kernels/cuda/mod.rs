@@ -27,4 +27,4 @@ pub use matrix::{Matrix, Stack};
 pub use memory::Buffer;
 pub use crate::kernels::planes::{Kind, Layout};
 pub use rope::Rope;
-pub use work::{Norm, Work};
+pub use work::{Likely, Norm, Work};

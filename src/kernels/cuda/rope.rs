@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::GpuError;
-use super::gpu::{Arguments, Gpu, Launch};
+use super::gpu::{Arguments, Gpu};
 use super::memory::{Address, Buffer};
 use super::work::{Place, Work};
 
@@ -19,9 +19,8 @@ pub struct Rope {
 /// As the device code has it.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct AnglesArgs {
+pub(super) struct AnglesArgs {
     positions: Address,
-    stride: u32,
     frequencies: Address,
     half: u32,
     first_height: u32,
@@ -52,31 +51,21 @@ impl Rope {
 }
 
 impl Work {
-    /// Angles of `count` tokens whose positions lie from `positions` on, three words each, `stride` words apart.
-    pub(super) fn angles_from(
+    /// Angles of `count` tokens whose positions lie from `positions` on, three words each.
+    pub(super) fn angles_arguments(
         &mut self,
         rope: &Rope,
         positions: Address,
-        stride: u32,
         count: usize,
-    ) -> Result<(), GpuError> {
-        let out = self.place(Place::Angles, 8 * count * rope.half)?;
-        let arguments = AnglesArgs {
+    ) -> Result<AnglesArgs, GpuError> {
+        Ok(AnglesArgs {
             positions,
-            stride,
             frequencies: rope.frequencies.address(),
             half: rope.half as u32,
             first_height: rope.sections[0] as u32,
             first_width: rope.sections[1] as u32,
             magnitude: rope.magnitude,
-            out,
-        };
-        let launch = Launch {
-            kernel: "angles",
-            blocks: [count as u32, 1, 1],
-            threads: 64,
-            shared: 0,
-        };
-        self.gpu.launch(&launch, &arguments)
+            out: self.place(Place::Angles, 8 * count * rope.half)?,
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! Where a forward pass works: activations and scratch memory on a GPU, kept from pass to pass.
 
+mod choice;
 mod pass;
 mod step;
 
@@ -9,6 +10,7 @@ use super::error::GpuError;
 use super::gpu::Gpu;
 use super::memory::{Address, Buffer, Shared};
 use crate::kernels::planes::Kind;
+pub use choice::Likely;
 pub use step::Norm;
 pub(super) use step::TICKET_BYTES;
 
@@ -43,16 +45,19 @@ pub(super) enum Place {
     Partial,
     /// Counters that are 0 between kernels.
     Tickets,
-    /// The likeliest token.
+    /// The likeliest token of each block.
     Best,
+    /// How many logits begin with which bits, 0 between kernels.
+    Bins,
+    /// A copy of what a step is told.
+    Step,
 }
 
-const PLACES: usize = Place::Best as usize + 1;
+const PLACES: usize = Place::Step as usize + 1;
 
 /// Words of [`Work::step`]: the token, the tokens before it, its position on three axes.
 pub(super) const STEP_WORDS: usize = 5;
 pub(super) const STEP_CACHED: u64 = 4;
-pub(super) const STEP_POSITION: u64 = 8;
 
 /// Memory of the passes of a model.
 pub struct Work {
@@ -64,8 +69,10 @@ pub struct Work {
     pub(super) operand: Kind,
     /// What a recorded step reads anew each time.
     pub(super) step: Shared<u32>,
-    /// The likeliest token of the last step and whether some logit was no number; the GPU writes it.
-    pub(super) best: Shared<u32>,
+    /// Blocks that share a key head in the next step.
+    pub(super) splits: usize,
+    /// The likeliest tokens of the last step; the GPU writes them.
+    pub(super) found: Shared<u32>,
     pub(super) logits: Shared<f32>,
 }
 
@@ -81,7 +88,8 @@ impl Work {
             moved: 0,
             operand,
             step: Shared::new(gpu, STEP_WORDS)?,
-            best: Shared::new(gpu, 2)?,
+            splits: 1,
+            found: Shared::new(gpu, choice::FOUND_WORDS)?,
             logits: Shared::new(gpu, vocabulary)?,
         })
     }
@@ -107,7 +115,7 @@ impl Work {
         *held = None;
         self.moved += 1;
         let buffer = match place {
-            Place::Tickets => Buffer::zeroed(&self.gpu, bytes)?,
+            Place::Tickets | Place::Bins => Buffer::zeroed(&self.gpu, bytes)?,
             _ => Buffer::new(&self.gpu, bytes)?,
         };
         let address = buffer.address();

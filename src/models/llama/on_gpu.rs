@@ -5,8 +5,8 @@ use std::ops::Range;
 use candle_core::{Device, Tensor};
 
 use super::{picture, Llama, LOGITS_CHUNK};
-use crate::kernels::cuda::{Graph, GpuError, Work};
-use crate::models::{LanguageModel, ModelError};
+use crate::kernels::cuda::{GpuError, Graph, Likely, Work};
+use crate::models::{LanguageModel, Logits, ModelError};
 use crate::weights::Loader;
 
 /// Tokens computed together while a prompt is read: so many that tensor cores have enough to do.
@@ -26,6 +26,7 @@ struct Step {
     /// What it was recorded for: where the workspace lies, and which logits are computed.
     moved: u64,
     vocabulary: Option<Range<usize>>,
+    splits: usize,
 }
 
 impl OnGpu {
@@ -57,6 +58,37 @@ impl Llama {
         if !self.compute_on_gpu(tokens, go_on)? {
             return Ok(None);
         }
+        self.all_logits().map(Some)
+    }
+
+    /// As [`crate::models::LanguageModel::forward_likely`].
+    pub(super) fn likely_on_gpu(
+        &mut self,
+        tokens: &[u32],
+        k: usize,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Logits>, ModelError> {
+        if !self.compute_on_gpu(tokens, go_on)? {
+            return Ok(None);
+        }
+        let wanted = self.wanted();
+        let Some(gpu) = &mut self.gpu else {
+            return Err(GpuError::elsewhere().into());
+        };
+        Ok(Some(match gpu.work.likely(wanted.len(), k)? {
+            Likely::Tokens(mut tokens) => {
+                for (id, _) in &mut tokens {
+                    *id += wanted.start as u32;
+                }
+                Logits::Likely(tokens)
+            }
+            Likely::NoNumber => Logits::NoNumber,
+            Likely::TooMany => Logits::All(self.all_logits()?),
+        }))
+    }
+
+    /// The logits of the last step or pass, `[vocab]`.
+    fn all_logits(&mut self) -> Result<Tensor, ModelError> {
         let wanted = self.wanted();
         let Some(gpu) = &mut self.gpu else {
             return Err(GpuError::elsewhere().into());
@@ -70,8 +102,7 @@ impl Llama {
                 all
             }
         };
-        let logits = Tensor::from_vec(all, self.vocab_size, &Device::Cpu)?;
-        Ok(Some(logits))
+        Ok(Tensor::from_vec(all, self.vocab_size, &Device::Cpu)?)
     }
 
     /// Puts `tokens` and the logits of the last one on the way; whether all of them were.
@@ -253,11 +284,14 @@ impl Llama {
             return Err(GpuError::elsewhere().into());
         };
         gpu.work.begin_step(token, cached, position);
+        let splits = gpu.work.splits();
         gpu.steps.resize_with(gpu.steps.len().max(slot + 1), || None);
         let moved = gpu.work.moved();
         let recorded = gpu.steps[slot]
             .as_ref()
-            .filter(|step| step.moved == moved && step.vocabulary == wanted);
+            .filter(|step| {
+                (step.moved, &step.vocabulary, step.splits) == (moved, &wanted, splits)
+            });
         if let Some(step) = recorded {
             step.graph.launch()?;
         } else if gpu.settled == Some(moved) {
@@ -269,6 +303,7 @@ impl Llama {
                     graph,
                     moved,
                     vocabulary: wanted,
+                    splits,
                 });
             }
         } else {

@@ -1,16 +1,11 @@
 // Work on all tokens of a pass, a row each.
 
-// What a step of one token is told: it changes from step to step where launches do not.
-struct Step {
-    u32 token;
-    u32 cached;       // Tokens in the cache before it.
-    u32 position[3];  // On the axes time, height, width.
-};
+// A step of one token is told five words, which change where launches do not: the token, how many are in the cache
+// before it, and its position on the axes time, height, width.
 
 struct EmbedArgs {
     Matrix table;
-    const u32* tokens;  // Every `stride`-th is one.
-    u32 stride;
+    const u32* tokens;
     float* out;         // [tokens, width]
 };
 
@@ -30,12 +25,7 @@ template <int K> DEVICE void embed_chunks(const EmbedArgs& a, u64 row, float* ou
     }
 }
 
-// A block a token.
-extern "C" __global__ void embed_rows(const __grid_constant__ EmbedArgs a) {
-    let_next_start();
-    wait_for_previous();
-    const u64 row = a.tokens[(u64)blockIdx.x * a.stride];
-    float* out = a.out + (u64)blockIdx.x * a.table.width;
+DEVICE void embed_any(const EmbedArgs& a, u64 row, float* out) {
     switch (a.table.kind) {
         case F32: return embed<F32>(a, row, out);
         case F16: return embed<F16>(a, row, out);
@@ -48,10 +38,15 @@ extern "C" __global__ void embed_rows(const __grid_constant__ EmbedArgs a) {
         case Q2: return embed_chunks<Q2>(a, row, out);
     }
 }
+// A block a token.
+extern "C" __global__ void embed_rows(const __grid_constant__ EmbedArgs a) {
+    let_next_start();
+    wait_for_previous();
+    embed_any(a, a.tokens[blockIdx.x], a.out + (u64)blockIdx.x * a.table.width);
+}
 
 struct AnglesArgs {
-    const u32* positions;    // Three a token, of its own block of `stride`.
-    u32 stride;
+    const u32* positions;      // Three a token.
     const float* frequencies;  // [half], radians a position.
     u32 half;
     u32 first_height;        // The first frequency that reads the second axis,
@@ -60,17 +55,40 @@ struct AnglesArgs {
     float2* out;             // [tokens, half]: cosine, sine.
 };
 
-// A block a token.
-extern "C" __global__ void angles(const __grid_constant__ AnglesArgs a) {
-    let_next_start();
-    wait_for_previous();
-    const u32* position = a.positions + (u64)blockIdx.x * a.stride;
+DEVICE void rotate_angles(const AnglesArgs& a, const u32* position, u64 token) {
     for (u32 i = threadIdx.x; i < a.half; i += blockDim.x) {
         const u32 axis = (i >= a.first_height) + (i >= a.first_width);
         float s, c;
         sincosf((float)position[axis] * a.frequencies[i], &s, &c);
-        a.out[(u64)blockIdx.x * a.half + i] = make_float2(c * a.magnitude, s * a.magnitude);
+        a.out[token * a.half + i] = make_float2(c * a.magnitude, s * a.magnitude);
     }
+}
+// A block a token.
+extern "C" __global__ void angles(const __grid_constant__ AnglesArgs a) {
+    let_next_start();
+    wait_for_previous();
+    rotate_angles(a, a.positions + (u64)blockIdx.x * 3, blockIdx.x);
+}
+
+// The beginning of a step: the token's row, its angles, and what the host says of it brought here once: reading the
+// host's memory takes as long as a whole kernel.
+struct BeginArgs {
+    EmbedArgs embed;         // `tokens` is the host's step.
+    AnglesArgs angles;       // `positions` likewise.
+    u32* step;               // A copy of it.
+    u32 words;
+};
+extern "C" __global__ void begin_step(const __grid_constant__ BeginArgs a) {
+    __shared__ u32 step[8];
+    let_next_start();
+    wait_for_previous();
+    if (threadIdx.x < a.words) {
+        step[threadIdx.x] = ((volatile const u32*)a.embed.tokens)[threadIdx.x];
+        if (blockIdx.x == 0) a.step[threadIdx.x] = step[threadIdx.x];
+    }
+    __syncthreads();
+    if (blockIdx.x == 1) return rotate_angles(a.angles, step + 2, 0);
+    embed_any(a.embed, step[0], a.embed.out);
 }
 
 struct NormArgs {
@@ -215,68 +233,3 @@ template <int TO> DEVICE void dequantise_any(const DequantiseArgs& a) {
 }
 extern "C" __global__ void dequantise_bf16(const __grid_constant__ DequantiseArgs a) { dequantise_any<BF16>(a); }
 extern "C" __global__ void dequantise_f32(const __grid_constant__ DequantiseArgs a) { dequantise_any<F32>(a); }
-
-struct BestArgs {
-    const float* logits;
-    u32 count;
-    u64* partial;   // [blocks]
-    u32* ticket;    // 0, and 0 again when the kernel ends
-    u32* best;      // The token, and whether one of the logits was no number
-};
-// The likeliest token, the first of equals. Keys order as the logits do; a NaN is above all.
-DEVICE u64 best_key(float x, u32 id) {
-    if (x == x) {
-        u32 bits = __float_as_uint(x);
-        bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-        return ((u64)bits << 32) | (0xffffffffu - id);
-    }
-    return ~0ull;
-}
-DEVICE u64 block_best(u64 key, u64* scratch) {
-#pragma unroll
-    for (int d = 16; d > 0; d /= 2) {
-        const u64 other = __shfl_xor_sync(FULL, key, d);
-        key = other > key ? other : key;
-    }
-    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = key;
-    __syncthreads();
-    key = threadIdx.x < blockDim.x / WARP ? scratch[threadIdx.x] : 0;
-#pragma unroll
-    for (int d = 16; d > 0; d /= 2) {
-        const u64 other = __shfl_xor_sync(FULL, key, d);
-        key = other > key ? other : key;
-    }
-    __syncthreads();
-    return key;
-}
-extern "C" __global__ void best_token(const __grid_constant__ BestArgs a) {
-    __shared__ u64 scratch[32];
-    __shared__ bool last;
-    let_next_start();
-    wait_for_previous();
-    u64 key = 0;
-    for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < a.count; i += gridDim.x * blockDim.x) {
-        const u64 other = best_key(a.logits[i], i);
-        key = other > key ? other : key;
-    }
-    key = block_best(key, scratch);
-    if (threadIdx.x == 0) {
-        a.partial[blockIdx.x] = key;
-        __threadfence();
-        last = atomicAdd(a.ticket, 1) == gridDim.x - 1;
-    }
-    __syncthreads();
-    if (!last) return;
-    __threadfence();
-    key = 0;
-    for (u32 i = threadIdx.x; i < gridDim.x; i += blockDim.x) {
-        const u64 other = ((volatile u64*)a.partial)[i];
-        key = other > key ? other : key;
-    }
-    key = block_best(key, scratch);
-    if (threadIdx.x == 0) {
-        a.best[0] = 0xffffffffu - (u32)key;
-        a.best[1] = key == ~0ull;
-        *a.ticket = 0;
-    }
-}

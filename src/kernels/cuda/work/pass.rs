@@ -1,10 +1,10 @@
 //! The kernels of many tokens at once: a matrix meets all of them in one product of tensor cores.
 
-use super::step::Norm;
+use super::step::{EmbedArgs, Norm};
 use super::{Place, Work};
 use crate::kernels::cuda::attention::{AttentionShape, Cache};
 use crate::kernels::cuda::blas::{Operands, Product, SCRATCH};
-use crate::kernels::cuda::error::{check, GpuError};
+use crate::kernels::cuda::error::GpuError;
 use crate::kernels::cuda::gpu::{Arguments, Launch};
 use crate::kernels::cuda::matrix::{Argument, Matrix, Stack};
 use crate::kernels::cuda::memory::{Address, Buffer};
@@ -71,7 +71,18 @@ impl Work {
         let bytes: Vec<u8> = tokens.iter().flat_map(|id| id.to_le_bytes()).collect();
         let at = self.place(Place::Tokens, bytes.len())?;
         self.held(Place::Tokens)?.write(0, &bytes)?;
-        self.embed_from(table, at, 1, tokens.len())
+        let arguments = EmbedArgs {
+            table: table.argument(),
+            tokens: at,
+            out: self.place(Place::X, 4 * tokens.len() * table.width())?,
+        };
+        let launch = Launch {
+            kernel: "embed_rows",
+            blocks: [tokens.len() as u32, 1, 1],
+            threads: 256,
+            shared: 0,
+        };
+        self.gpu.launch(&launch, &arguments)
     }
 
     /// The angles of tokens at `positions` on the axes time, height and width.
@@ -80,7 +91,14 @@ impl Work {
         let bytes: Vec<u8> = words.flat_map(|&p| (p as u32).to_le_bytes()).collect();
         let at = self.place(Place::Positions, bytes.len())?;
         self.held(Place::Positions)?.write(0, &bytes)?;
-        self.angles_from(rope, at, 3, positions.len())
+        let arguments = self.angles_arguments(rope, at, positions.len())?;
+        let launch = Launch {
+            kernel: "angles",
+            blocks: [positions.len() as u32, 1, 1],
+            threads: 64,
+            shared: 0,
+        };
+        self.gpu.launch(&launch, &arguments)
     }
 
     /// Adds attention over `cache`, which holds `cached` tokens before the pass, to the residual stream of `tokens`
@@ -309,21 +327,5 @@ impl Work {
             out,
         };
         self.gpu.launch(&launch, &arguments)
-    }
-
-    /// Waits for the stream and copies the first numbers of `place` to this machine.
-    pub(super) fn fetch(&mut self, place: Place, count: usize) -> Result<(), GpuError> {
-        let from = self.held(place)?.address();
-        self.gpu.enter()?;
-        // SAFETY: both have room for `count` numbers, and the stream is waited for.
-        check("cuMemcpyDtoH", unsafe {
-            cudarc::driver::sys::cuMemcpyDtoHAsync_v2(
-                self.logits.address() as *mut _,
-                from,
-                4 * count,
-                self.gpu.stream,
-            )
-        })?;
-        self.gpu.synchronize()
     }
 }

@@ -1,13 +1,13 @@
 //! The kernels of one token: its activations are single rows, and each matrix is read once.
 
-use super::{Place, Work, STEP_CACHED, STEP_POSITION};
-use crate::kernels::cuda::attention::{AttentionShape, Cache};
+use super::{Place, Work, STEP_CACHED, STEP_WORDS};
+use crate::kernels::cuda::attention::{splits, AttentionShape, Cache};
 use crate::kernels::cuda::error::GpuError;
 use crate::kernels::cuda::gpu::{Arguments, Launch};
 use crate::kernels::cuda::matrix::{Argument, Matrix, Stack};
 use crate::kernels::cuda::memory::{Address, Buffer};
 use crate::kernels::planes::Kind;
-use crate::kernels::cuda::rope::Rope;
+use crate::kernels::cuda::rope::{AnglesArgs, Rope};
 
 const MOST_PARTS: usize = 3;
 const THREADS: u32 = 256;
@@ -59,7 +59,6 @@ unsafe impl Arguments for MixedArgs {}
 pub(super) struct EmbedArgs {
     pub table: Argument,
     pub tokens: Address,
-    pub stride: u32,
     pub out: Address,
 }
 // SAFETY: the fields of the device's struct.
@@ -68,15 +67,14 @@ unsafe impl Arguments for EmbedArgs {}
 /// As the device code has it.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct BestArgs {
-    logits: Address,
-    count: u32,
-    partial: Address,
-    ticket: Address,
-    best: Address,
+struct BeginArgs {
+    embed: EmbedArgs,
+    angles: AnglesArgs,
+    step: Address,
+    words: u32,
 }
 // SAFETY: the fields of the device's struct.
-unsafe impl Arguments for BestArgs {}
+unsafe impl Arguments for BeginArgs {}
 
 /// A norm before a product: its weights and its epsilon.
 #[derive(Clone, Copy)]
@@ -135,37 +133,34 @@ impl Work {
     pub fn begin_step(&mut self, token: u32, cached: usize, position: [usize; 3]) {
         self.step.set(0, token);
         self.step.set(1, cached as u32);
+        self.splits = splits(cached + 1);
         for (axis, position) in position.into_iter().enumerate() {
             self.step.set(2 + axis, position as u32);
         }
     }
 
-    /// The token's row of `table` becomes the residual stream, and its angles are computed.
-    pub fn step_embed(&mut self, table: &Matrix, rope: &Rope) -> Result<(), GpuError> {
-        let tokens = self.step.address();
-        self.embed_from(table, tokens, 0, 1)?;
-        self.angles_from(rope, tokens + STEP_POSITION, 0, 1)
+    /// What the next step was recorded for has to be the same: how many blocks share a key head.
+    pub fn splits(&self) -> usize {
+        self.splits
     }
 
-    /// Rows of `table` for `count` tokens, every `stride`-th word from `tokens` on.
-    pub(super) fn embed_from(
-        &mut self,
-        table: &Matrix,
-        tokens: Address,
-        stride: u32,
-        count: usize,
-    ) -> Result<(), GpuError> {
-        let out = self.place(Place::X, 4 * count * table.width())?;
-        let arguments = EmbedArgs {
-            table: table.argument(),
-            tokens,
-            stride,
-            out,
+    /// The token's row of `table` becomes the residual stream, and its angles are computed.
+    pub fn step_embed(&mut self, table: &Matrix, rope: &Rope) -> Result<(), GpuError> {
+        let step = self.step.address();
+        let arguments = BeginArgs {
+            embed: EmbedArgs {
+                table: table.argument(),
+                tokens: step,
+                out: self.place(Place::X, 4 * table.width())?,
+            },
+            angles: self.angles_arguments(rope, step, 1)?,
+            step: self.place(Place::Step, 4 * STEP_WORDS)?,
+            words: STEP_WORDS as u32,
         };
         let launch = Launch {
-            kernel: "embed_rows",
-            blocks: [count as u32, 1, 1],
-            threads: 256,
+            kernel: "begin_step",
+            blocks: [2, 1, 1],
+            threads: 512,
             shared: 0,
         };
         self.gpu.launch(&launch, &arguments)
@@ -191,7 +186,7 @@ impl Work {
             out: projected,
             residual: 0,
         })?;
-        let cached = self.step.address() + STEP_CACHED;
+        let cached = self.held(Place::Step)?.address() + STEP_CACHED;
         let attended = self.attend_step(shape, cache, projected, cached)?;
         self.one_row(&OneRow {
             stack: output.0,
@@ -239,7 +234,7 @@ impl Work {
         })
     }
 
-    /// Logits of the normed row `row` of the residual stream; the likeliest of them too.
+    /// Logits of the normed row `row` of the residual stream.
     pub fn step_logits(&mut self, head: &Matrix, norm: Norm, row: usize) -> Result<(), GpuError> {
         let hidden = head.width();
         let x = self.held(Place::X)?.address() + (4 * row * hidden) as u64;
@@ -252,36 +247,7 @@ impl Work {
             norm: Some(norm),
             out,
             residual: 0,
-        })?;
-        const BLOCKS: usize = 128;
-        let arguments = BestArgs {
-            logits: out,
-            count: head.rows() as u32,
-            partial: self.place(Place::Best, 8 * BLOCKS)?,
-            ticket: self.place(Place::Tickets, TICKET_BYTES)? + TICKET_BYTES as u64 - 4,
-            best: self.best.address(),
-        };
-        let launch = Launch {
-            kernel: "best_token",
-            blocks: [BLOCKS as u32, 1, 1],
-            threads: 256,
-            shared: 0,
-        };
-        self.gpu.launch(&launch, &arguments)
-    }
-
-    /// Waits for the step and gives its likeliest token, counted from the head's first row; None where a logit was no
-    /// number.
-    pub fn best(&mut self) -> Result<Option<u32>, GpuError> {
-        self.gpu.synchronize()?;
-        Ok((self.best.get(1) == 0).then(|| self.best.get(0)))
-    }
-
-    /// Waits for the step and gives its `count` logits.
-    pub fn logits(&mut self, count: usize) -> Result<&[f32], GpuError> {
-        let count = count.min(self.logits.len());
-        self.fetch(Place::Logits, count)?;
-        Ok(&self.logits.all()[..count])
+        })
     }
 
     fn one_row(&self, row: &OneRow) -> Result<(), GpuError> {
