@@ -184,10 +184,7 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        let plans = self
-            .plans
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let plans = self.plans.get_mut().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: made by the matching calls, destroyed once, and used by nothing any more.
         unsafe {
             for plan in plans.values() {

@@ -48,9 +48,9 @@ fn describe(result: CUresult) -> String {
     // SAFETY: `text` is written before it is read; the driver's strings live as long as the process.
     let words = unsafe {
         match sys::cuGetErrorString(result, &mut text) {
-            CUresult::CUDA_SUCCESS if !text.is_null() => {
-                std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()
-            }
+            CUresult::CUDA_SUCCESS if !text.is_null() => std::ffi::CStr::from_ptr(text)
+                .to_string_lossy()
+                .into_owned(),
             _ => format!("{result:?}"),
         }
     };

@@ -136,10 +136,7 @@ fn describe(ordinal: usize) -> Result<GpuInfo, GpuError> {
             "cuDeviceTotalMem",
             sys::cuDeviceTotalMem_v2(&mut memory, device),
         )?;
-        check(
-            "cuDriverGetVersion",
-            sys::cuDriverGetVersion(&mut driver),
-        )?;
+        check("cuDriverGetVersion", sys::cuDriverGetVersion(&mut driver))?;
     }
     let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
     let of = |which| attribute(device, which);
@@ -152,10 +149,8 @@ fn describe(ordinal: usize) -> Result<GpuInfo, GpuError> {
             of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         ),
         driver,
-        multiprocessors: u32::try_from(of(
-            Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
-        )?)
-        .unwrap_or(1),
+        multiprocessors: u32::try_from(of(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?)
+            .unwrap_or(1),
     })
 }
 

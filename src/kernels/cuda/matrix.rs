@@ -133,7 +133,11 @@ impl Stack {
         let Some(bytes) = kind.float_bytes().map(|bytes| bytes * width) else {
             return Ok(Self { parts, whole: None });
         };
-        if parts.len() == 1 || parts.iter().any(|part| part.kind() != kind || part.first > 0) {
+        if parts.len() == 1
+            || parts
+                .iter()
+                .any(|part| part.kind() != kind || part.first > 0)
+        {
             let whole = (parts.len() == 1).then(|| parts[0].clone());
             return Ok(Self { parts, whole });
         }

@@ -65,7 +65,10 @@ impl Buffer {
     pub fn of_numbers(gpu: &Arc<Gpu>, numbers: &[f32]) -> Result<Self, GpuError> {
         // SAFETY: any f32 is four bytes.
         let bytes = unsafe {
-            std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), std::mem::size_of_val(numbers))
+            std::slice::from_raw_parts(
+                numbers.as_ptr().cast::<u8>(),
+                std::mem::size_of_val(numbers),
+            )
         };
         Self::of(gpu, bytes)
     }

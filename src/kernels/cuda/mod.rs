@@ -19,12 +19,12 @@ mod program;
 mod rope;
 mod work;
 
+pub use crate::kernels::planes::{Kind, Layout};
 pub use attention::{AttentionShape, Cache};
 pub use error::GpuError;
 pub use gpu::{survey, Gpu, GpuInfo};
 pub use graph::Graph;
 pub use matrix::{Matrix, Stack};
 pub use memory::Buffer;
-pub use crate::kernels::planes::{Kind, Layout};
 pub use rope::Rope;
 pub use work::{Likely, Norm, Work};

@@ -12,6 +12,7 @@ use super::gpu::GpuInfo;
 const SOURCE: &str = concat!(
     include_str!("device/common.cuh"),
     include_str!("device/gemv.cu"),
+    include_str!("device/tiles.cu"),
     include_str!("device/rows.cu"),
     include_str!("device/attention.cu"),
     include_str!("device/flash.cu"),
@@ -124,7 +125,9 @@ mod tests {
                 multiprocessors: 1,
             };
             let ptx = compile(&info).unwrap();
-            assert!(ptx.windows(9).any(|w| w == b".entry ge" || w == b"gemv_bf16"));
+            assert!(ptx
+                .windows(9)
+                .any(|w| w == b".entry ge" || w == b"gemv_bf16"));
         }
     }
 }
