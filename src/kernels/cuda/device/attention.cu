@@ -103,6 +103,11 @@ struct StepAttention {
     float* out;             // [heads, dim]
 };
 
+enum {
+    STEP_WARPS = 8,
+    MOST_SPLITS = 64,  // As the host has it.
+};
+
 // The online softmax of some heads over some tokens (Milakov & Gimelshein, 2018, arXiv:1805.02867): eight dimensions a lane.
 template <int G> struct Stream {
     float largest[G], sum[G], acc[G][8];
@@ -229,17 +234,20 @@ DEVICE float join_warps(const float* acc, const float* ends, u32 step, u32 end_s
     }
     return x;
 }
-// The same of what blocks have found.
-DEVICE float join_blocks(const float* acc, const float* ends, u32 count, u32 step) {
-    float most = -INFINITE, sum = 0.f, x = 0.f;
-    for (u32 w = 0; w < count; w++) most = fmaxf(most, __ldcg(ends + w * step));
-    for (u32 w = 0; w < count; w++) {
-        const float l = __ldcg(ends + w * step);
-        const float factor = l == -INFINITE ? 0.f : exp2f(l - most);
+// Joins what the blocks have found of one head: the weights of the `count` parts become shared by the warp's lanes in
+// `weights`.
+DEVICE void weigh_parts(const float* ends, u32 count, u32 step, float* weights) {
+    const u32 lane = threadIdx.x % WARP;
+    float most = -INFINITE, sum = 0.f;
+    for (u32 w = lane; w < count; w += WARP) most = fmaxf(most, __ldcg(ends + w * step));
+    most = warp_max(most);
+    for (u32 w = lane; w < count; w += WARP) {
+        const float l = __ldcg(ends + w * step), factor = l == -INFINITE ? 0.f : exp2f(l - most);
+        weights[w] = factor;
         sum += __ldcg(ends + w * step + 1) * factor;
-        x += __ldcg(acc + w * step) * factor;
     }
-    return x / sum;
+    sum = 1.f / warp_sum(sum);
+    for (u32 w = lane; w < count; w += WARP) weights[w] *= sum;
 }
 
 extern __shared__ float4 shared_memory[];
@@ -327,15 +335,25 @@ DEVICE void attend_step(const StepAttention& a, u32 cached, u32 split, u32 kv_he
     meet(warps);
     if (!last_block) return;
     __threadfence();
-    for (u32 g = 0; g < count; g++) {
-        const float* of = a.partial + (u64)(first + g) * a.splits * (dim + 2);
-        for (u32 d = threadIdx.x; d < dim; d += threads)
-            a.out[(first + g) * dim + d] = join_blocks(of + d, of + dim, splits, dim + 2);
+    const float* parts = a.partial + (u64)first * a.splits * (dim + 2);
+    const u32 step = dim + 2, head_step = a.splits * step;
+    if (warp < count) weigh_parts(parts + warp * head_step + dim, splits, step, acc + warp * MOST_SPLITS);
+    meet(W);
+    g = 0, d = threadIdx.x;
+    for (u32 i = threadIdx.x; i < count * dim; i += threads, d += threads) {
+        while (d >= dim) {
+            d -= dim;
+            g++;
+        }
+        float x = 0.f;
+#pragma unroll 8
+        for (u32 w = 0; w < splits; w++)
+            x = fmaf(__ldcg(parts + g * head_step + w * step + d), acc[g * MOST_SPLITS + w], x);
+        a.out[first * dim + i] = x;
     }
     if (threadIdx.x == 0) *ticket = 0;
 }
 
-enum { STEP_WARPS = 8 };
 
 // Block (split, kv head, G of its heads).
 template <int G, int LANES, int C> DEVICE void step_attention(const StepAttention& a) {
