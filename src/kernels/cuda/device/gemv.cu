@@ -61,7 +61,7 @@ DEVICE float stage(const GemvArgs& a, const Gains& gains, u32 width, float* xs, 
                 v.w *= n.w;
             }
             *(float4*)(xs + place<K>(i)) = v;
-            if (!(K <= BF16 && K >= 0)) {
+            if (K == Q4 || K == Q5 || K == Q2) {
                 // Eight neighbours hold the 32 numbers of a chunk.
                 float s = v.x + v.y + v.z + v.w;
                 const u32 mask = __activemask();
@@ -396,22 +396,22 @@ struct MixedArgs {
     extern "C" __global__ void __launch_bounds__(THREADS, B) swiglu_##name(const __grid_constant__ GemvArgs a) { \
         swiglu<K, R, U>(a); \
     }
-#define BOTH(name, K, U1, U2, U4) \
-    GEMV(name##_1, K, 1, U1, 3) \
+#define BOTH(name, K, U1, U2, U4, B) \
+    GEMV(name##_1, K, 1, U1, B) \
     GEMV(name##_2, K, 2, U2, 3) \
     GEMV(name##_4, K, 4, U4, 2) \
-    SWIGLU(name##_1, K, 1, U2, 3) \
+    SWIGLU(name##_1, K, 1, U2, B) \
     SWIGLU(name##_2, K, 2, U4, 2)
 
-BOTH(f32, F32, 8, 4, 2)
-BOTH(f16, F16, 8, 4, 4)
-BOTH(bf16, BF16, 8, 4, 4)
-BOTH(q8, Q8, 2, 1, 1)
-BOTH(q4, Q4, 2, 1, 1)
-BOTH(q5, Q5, 2, 1, 1)
-BOTH(q6, Q6, 2, 1, 1)
-BOTH(q3, Q3, 2, 1, 1)
-BOTH(q2, Q2, 2, 1, 1)
+BOTH(f32, F32, 8, 4, 2, 3)
+BOTH(f16, F16, 8, 4, 4, 3)
+BOTH(bf16, BF16, 8, 4, 4, 3)
+BOTH(q8, Q8, 1, 1, 1, 4)
+BOTH(q4, Q4, 1, 1, 1, 4)
+BOTH(q5, Q5, 1, 1, 1, 4)
+BOTH(q6, Q6, 1, 1, 1, 4)
+BOTH(q3, Q3, 1, 1, 1, 4)
+BOTH(q2, Q2, 1, 1, 1, 4)
 
 extern "C" __global__ void __launch_bounds__(THREADS) gemv_mixed(const __grid_constant__ MixedArgs m) {
     u32 p = 0, block = blockIdx.x, out = 0;
