@@ -10,6 +10,7 @@
 
 mod attention;
 mod blas;
+mod driver;
 mod error;
 mod gpu;
 mod graph;
@@ -19,12 +20,13 @@ mod program;
 mod rope;
 mod work;
 
+pub use crate::kernels::planes::{Kind, Layout};
 pub use attention::{AttentionShape, Cache};
+pub use driver::{survey, GpuInfo, Offer};
 pub use error::GpuError;
-pub use gpu::{survey, Gpu, GpuInfo};
+pub use gpu::Gpu;
 pub use graph::Graph;
 pub use matrix::{Matrix, Stack};
 pub use memory::Buffer;
-pub use crate::kernels::planes::{Kind, Layout};
 pub use rope::Rope;
 pub use work::{Likely, Norm, Work};
