@@ -164,7 +164,7 @@ _crane() {
 
     case "${cmd}" in
         crane)
-            opts="-t -q -v -h -V --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help --version pull list ls show rm verify run replay chat tts vision voices score bench devices completions man help"
+            opts="-t -q -v -h -V --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help --version pull list ls show rm verify run replay chat tts vision voices score bench devices completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -213,7 +213,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__bench)
-            opts="-p -n -d -t -r -q -v -h --task --synthetic --image-size --encoder-only --n-prompt --n-gen --pg --n-depth --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-p -n -d -t -r -q -v -h --task --synthetic --image-size --encoder-only --n-prompt --n-gen --pg --n-depth --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --require-device --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -356,7 +356,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__chat)
-            opts="-C -n -c -s -r -t -q -v -h --system --session --continue --cache-prompt --initial --no-history --format --quant --stats --think --show-thinking --markdown --overflow --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --schema --json-object --regex --grammar --choices --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-C -n -c -s -r -t -q -v -h --system --session --continue --cache-prompt --initial --no-history --format --quant --stats --think --show-thinking --markdown --overflow --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --schema --json-object --regex --grammar --choices --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -547,7 +547,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__completions)
-            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help bash elvish fish powershell zsh"
+            opts="-t -q -v -h --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -596,7 +596,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__devices)
-            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -939,7 +939,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__list)
-            opts="-t -q -v -h --catalogue --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --catalogue --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -988,7 +988,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__man)
-            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1037,7 +1037,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__pull)
-            opts="-t -q -v -h --quant --revision --include --exclude --dry-run --endpoint --force --no-verify --progress --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --quant --revision --include --exclude --dry-run --endpoint --force --no-verify --progress --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1110,7 +1110,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__replay)
-            opts="-m -t -q -v -h --model --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-m -t -q -v -h --model --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1167,7 +1167,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__rm)
-            opts="-y -t -q -v -h --yes --dry-run --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-y -t -q -v -h --yes --dry-run --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1216,7 +1216,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__run)
-            opts="-p -f -o -n -c -s -r -t -q -v -h --prompt --file --messages --system --raw --prefill --overflow --format --logprobs --output --stats --receipt --batch --parallel --resume --think --show-thinking --quant --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --schema --json-object --regex --grammar --choices --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-p -f -o -n -c -s -r -t -q -v -h --prompt --file --messages --system --raw --prefill --overflow --format --logprobs --output --stats --receipt --batch --parallel --resume --think --show-thinking --quant --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --schema --json-object --regex --grammar --choices --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1516,7 +1516,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__score)
-            opts="-f -c -t -q -v -h --file --raw --ctx-size --quant --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-f -c -t -q -v -h --file --raw --ctx-size --quant --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1607,7 +1607,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__show)
-            opts="-t -q -v -h --tensors --template --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --tensors --template --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1656,7 +1656,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__tts)
-            opts="-m -f -o -n -s -c -t -q -v -h --model --file --output --format --stream --play --gender --pitch --speed --clone --ref-text --voice --save-voice --split --pause --retries --max-tokens --tokens-out --tokens --temperature --temp --top-k --top-p --seed --ctx-size --stats --quant --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-m -f -o -n -s -c -t -q -v -h --model --file --output --format --stream --play --gender --pitch --speed --clone --ref-text --voice --save-voice --split --pause --retries --max-tokens --tokens-out --tokens --temperature --temp --top-k --top-p --seed --ctx-size --stats --quant --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1902,7 +1902,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__verify)
-            opts="-t -q -v -h --repair --progress --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --repair --progress --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1955,7 +1955,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__vision)
-            opts="-p -f -o -n -c -s -r -t -q -v -h --image --prompt --file --messages --system --each --each-prompt --boxes --min-pixels --max-pixels --mmproj --prefill --format --logprobs --output --stats --quant --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-p -f -o -n -c -s -r -t -q -v -h --image --prompt --file --messages --system --each --each-prompt --boxes --min-pixels --max-pixels --mmproj --prefill --format --logprobs --output --stats --quant --max-tokens --ctx-size --temperature --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --presence-penalty --frequency-penalty --seed --stop --ignore-eos --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2232,7 +2232,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__voices)
-            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help list ls show rm help"
+            opts="-t -q -v -h --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help list ls show rm help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2351,7 +2351,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__voices__subcmd__list)
-            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2400,7 +2400,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__voices__subcmd__rm)
-            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2449,7 +2449,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__voices__subcmd__show)
-            opts="-t -q -v -h --device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-t -q -v -h --device --require-device --dtype --threads --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

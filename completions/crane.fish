@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_crane_global_optspecs
-    string join \n device= dtype= t/threads= cache-type= simd= offline cache-dir= q/quiet v/verbose json color= h/help V/version
+    string join \n device= require-device dtype= t/threads= cache-type= simd= offline cache-dir= q/quiet v/verbose json color= h/help V/version
 end
 
 function __fish_crane_needs_command
@@ -40,6 +40,7 @@ complete -c crane -n "__fish_crane_needs_command" -l cache-dir -d 'Where models 
 complete -c crane -n "__fish_crane_needs_command" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_needs_command" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_needs_command" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_needs_command" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_needs_command" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -92,6 +93,7 @@ never\t''"
 complete -c crane -n "__fish_crane_using_subcommand pull" -l dry-run -d 'Say what would be fetched, and whether disk and memory suffice'
 complete -c crane -n "__fish_crane_using_subcommand pull" -l force -d 'Fetch files again that are there'
 complete -c crane -n "__fish_crane_using_subcommand pull" -l no-verify -d 'Do not check the sha256 of what arrives'
+complete -c crane -n "__fish_crane_using_subcommand pull" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand pull" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand pull" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand pull" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -114,6 +116,7 @@ complete -c crane -n "__fish_crane_using_subcommand list" -l color -d 'Colours: 
 always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand list" -l catalogue -d 'List the models that have a short name instead, fetched or not'
+complete -c crane -n "__fish_crane_using_subcommand list" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand list" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand list" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand list" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -136,6 +139,7 @@ complete -c crane -n "__fish_crane_using_subcommand ls" -l color -d 'Colours: au
 always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand ls" -l catalogue -d 'List the models that have a short name instead, fetched or not'
+complete -c crane -n "__fish_crane_using_subcommand ls" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand ls" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand ls" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand ls" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -159,6 +163,7 @@ always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand show" -l tensors -d 'List every tensor: name, shape, type, bytes'
 complete -c crane -n "__fish_crane_using_subcommand show" -l template -d 'Print the whole chat template'
+complete -c crane -n "__fish_crane_using_subcommand show" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand show" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand show" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand show" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -182,6 +187,7 @@ always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand rm" -s y -l yes -d 'Do not ask'
 complete -c crane -n "__fish_crane_using_subcommand rm" -l dry-run -d 'Say what would be removed'
+complete -c crane -n "__fish_crane_using_subcommand rm" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand rm" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand rm" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand rm" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -208,6 +214,7 @@ complete -c crane -n "__fish_crane_using_subcommand verify" -l color -d 'Colours
 always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand verify" -l repair -d 'Fetch damaged files again'
+complete -c crane -n "__fish_crane_using_subcommand verify" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand verify" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand verify" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand verify" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -273,6 +280,7 @@ complete -c crane -n "__fish_crane_using_subcommand run" -l resume -d 'Go on wit
 complete -c crane -n "__fish_crane_using_subcommand run" -l show-thinking -d 'Show the thinking, on stderr, also where stdout or stderr is not a terminal'
 complete -c crane -n "__fish_crane_using_subcommand run" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
 complete -c crane -n "__fish_crane_using_subcommand run" -l json-object -d 'Answer with a JSON object, whatever is in it'
+complete -c crane -n "__fish_crane_using_subcommand run" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand run" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand run" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand run" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -295,6 +303,7 @@ complete -c crane -n "__fish_crane_using_subcommand replay" -l cache-dir -d 'Whe
 complete -c crane -n "__fish_crane_using_subcommand replay" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand replay" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand replay" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand replay" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand replay" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -356,6 +365,7 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -l stats -d 'Times, sp
 complete -c crane -n "__fish_crane_using_subcommand chat" -l show-thinking -d 'Show the thinking, on stderr, also where stdout or stderr is not a terminal'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l json-object -d 'Answer with a JSON object, whatever is in it'
+complete -c crane -n "__fish_crane_using_subcommand chat" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand chat" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand chat" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand chat" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -419,6 +429,7 @@ never\t''"
 complete -c crane -n "__fish_crane_using_subcommand tts" -l stream -d 'Hand samples on as soon as they are certain (to stdout, a pipe or a player)'
 complete -c crane -n "__fish_crane_using_subcommand tts" -l play -d 'Play the speech (through aplay, paplay, ffplay or play)'
 complete -c crane -n "__fish_crane_using_subcommand tts" -l stats -d 'Times, speeds and memory on stderr'
+complete -c crane -n "__fish_crane_using_subcommand tts" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand tts" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand tts" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand tts" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -476,6 +487,7 @@ never\t''"
 complete -c crane -n "__fish_crane_using_subcommand vision" -l each -d 'Answer for every image by itself, from one load: a line of JSON each (--format text: the answers alone)'
 complete -c crane -n "__fish_crane_using_subcommand vision" -l stats -d 'Times, speeds, memory and settings on stderr'
 complete -c crane -n "__fish_crane_using_subcommand vision" -l ignore-eos -d 'Go on after the model\'s end-of-text token'
+complete -c crane -n "__fish_crane_using_subcommand vision" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand vision" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand vision" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand vision" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -497,6 +509,7 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand voices; and not __fish_seen_subcommand_from list ls show rm help" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -523,6 +536,7 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -544,6 +558,7 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -565,6 +580,7 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -586,6 +602,7 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from rm" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -619,6 +636,7 @@ complete -c crane -n "__fish_crane_using_subcommand score" -l color -d 'Colours:
 always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand score" -l raw -d 'As in \'run\'; a text is always scored as it is, so this changes nothing'
+complete -c crane -n "__fish_crane_using_subcommand score" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand score" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand score" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand score" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -681,6 +699,7 @@ complete -c crane -n "__fish_crane_using_subcommand bench" -l color -d 'Colours:
 always\t''
 never\t''"
 complete -c crane -n "__fish_crane_using_subcommand bench" -l encoder-only -d 'With --task vision, leave the language model out'
+complete -c crane -n "__fish_crane_using_subcommand bench" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand bench" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand bench" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand bench" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -702,6 +721,7 @@ complete -c crane -n "__fish_crane_using_subcommand devices" -l cache-dir -d 'Wh
 complete -c crane -n "__fish_crane_using_subcommand devices" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand devices" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand devices" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand devices" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand devices" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -723,6 +743,7 @@ complete -c crane -n "__fish_crane_using_subcommand completions" -l cache-dir -d
 complete -c crane -n "__fish_crane_using_subcommand completions" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand completions" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand completions" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand completions" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand completions" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'
@@ -744,6 +765,7 @@ complete -c crane -n "__fish_crane_using_subcommand man" -l cache-dir -d 'Where 
 complete -c crane -n "__fish_crane_using_subcommand man" -l color -d 'Colours: auto (terminals only; NO_COLOR and TERM=dumb are heeded), always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c crane -n "__fish_crane_using_subcommand man" -l require-device -d 'Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit'
 complete -c crane -n "__fish_crane_using_subcommand man" -l offline -d 'Use only what is on this machine (also HF_HUB_OFFLINE=1)'
 complete -c crane -n "__fish_crane_using_subcommand man" -s q -l quiet -d 'Only errors on stderr'
 complete -c crane -n "__fish_crane_using_subcommand man" -s v -l verbose -d 'Say more on stderr: what a name resolved to, which device was taken'

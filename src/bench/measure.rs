@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use crate::models::{self, Config, LanguageModel, DEFAULT_CONTEXT};
+#[cfg(feature = "cuda")]
+use crate::models::{Footprint, ModelError};
 use crate::text::{clock, Tokenizer};
 use crate::weights::{DTypeChoice, LoadOptions, Loader};
 
@@ -83,11 +85,10 @@ impl<'a> Run<'a> {
             watch.note(&note);
         }
         check_widths(&loader, subject.options.quant)?;
-        drop(loader);
         let ids = self.text_ids(&config)?;
         let context = self.check_context(&config, ids.len())?;
-        let needed = counts.held_bytes + context as u64 * counts.cache_bytes_per_token;
-        self.check_memory(needed)?;
+        self.check_memory(&loader, &counts, context)?;
+        drop(loader);
         self.stream = token_ids(context, config.vocab_size);
 
         let mut limits = self.limits(book, Book::before)?;
@@ -172,9 +173,23 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn check_memory(&self, needed: u64) -> Result<(), BenchError> {
-        match self.subject.options.device.is_cpu() {
-            true => memory::check(needed),
+    /// Whether there is room for the model where `loader` brings it.
+    fn check_memory(
+        &self,
+        loader: &Loader,
+        counts: &Counts,
+        context: usize,
+    ) -> Result<(), BenchError> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = loader.gpu() {
+            let needed = Footprint::of(loader, Some(context))?.total();
+            let (free, _) = gpu.memory().map_err(ModelError::from)?;
+            return memory::compare(needed, free);
+        }
+        match loader.on_host() {
+            true => {
+                memory::check(counts.held_bytes + context as u64 * counts.cache_bytes_per_token)
+            }
             false => Ok(()),
         }
     }
@@ -185,7 +200,7 @@ impl<'a> Run<'a> {
         book: &mut Book,
         measure: fn(&mut Book, usize) -> Result<Limits, BenchError>,
     ) -> Result<Vec<Limits>, BenchError> {
-        if !self.subject.options.device.is_cpu() || self.watch.interrupted() {
+        if !self.subject.options.on_cpu() || self.watch.interrupted() {
             return Ok(Vec::new());
         }
         self.watch.phase("measuring the machine's limits");
@@ -293,9 +308,8 @@ impl<'a> Run<'a> {
         if (subject.options.dtype, subject.options.quant) != (options.dtype, options.quant) {
             let loader = Loader::new(subject.checkpoint, &options)?;
             let counts = Counts::of(&loader, config);
+            self.check_memory(&loader, &counts, ids.len())?;
             drop(loader);
-            let cache = ids.len() as u64 * counts.cache_bytes_per_token;
-            self.check_memory(counts.held_bytes + cache)?;
             let load = || subject.load_with(&options, ids.len());
             reference = Some(use_threads(threads, load)?);
         }

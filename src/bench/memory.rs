@@ -31,13 +31,21 @@ pub fn available() -> Option<u64> {
 /// # Errors
 /// They cannot.
 pub fn check(needed: u64) -> Result<(), BenchError> {
-    let needed = needed.saturating_add(BESIDE);
     match available() {
-        Some(available) if available < needed => Err(BenchError::Memory {
+        Some(available) => compare(needed.saturating_add(BESIDE), available),
+        None => Ok(()),
+    }
+}
+
+/// # Errors
+/// `needed` bytes are more than those `available`.
+pub fn compare(needed: u64, available: u64) -> Result<(), BenchError> {
+    match needed <= available {
+        true => Ok(()),
+        false => Err(BenchError::Memory {
             needed: human_bytes(needed),
             available: human_bytes(available),
         }),
-        _ => Ok(()),
     }
 }
 

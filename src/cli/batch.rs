@@ -25,7 +25,6 @@ use super::run::{RunArgs, Shape};
 use super::sampling::Resolved;
 use super::session::{Prompt, Session};
 use super::settings::Settings;
-use crate::bench::memory;
 use crate::generate::{Batch, Finished, Started};
 
 /// Prompts answered side by side where nobody says how many.
@@ -157,7 +156,8 @@ fn whole(args: &RunArgs, settings: &Settings) -> Result<bool, CliError> {
 fn usual_parallel(session: &Session) -> usize {
     let tokens = session.engine.context().min(USUAL_TOKENS);
     let each = session.engine.sequence_bytes(tokens).max(1);
-    let room = memory::available().map_or(usize::MAX, |free| (free / 2) as usize / each);
+    let free = session.free_memory();
+    let room = free.map_or(usize::MAX, |free| (free / 2) as usize / each);
     room.clamp(1, PARALLEL)
 }
 

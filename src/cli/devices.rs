@@ -1,24 +1,21 @@
 //! What the binary can compute on: `crane devices`, `crane --version` and the choice behind `--device`.
 
-use std::io::Write;
-#[cfg(feature = "cuda")]
-use std::sync::Arc;
+#[cfg(any(feature = "cuda", test))]
+mod fit;
+mod nvidia;
+mod pick;
 
-use candle_core::Device;
+use std::io::Write;
+
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::bench;
 use crate::hub;
-#[cfg(feature = "cuda")]
-use crate::kernels::cuda::Gpu;
-use crate::weights::LoadOptions;
 
-use super::exit::{self, CliError};
-use super::global::DeviceChoice;
 use super::settings::Settings;
 
-/// CUDA devices are asked for up to this ordinal.
-const MAX_GPUS: usize = 16;
+pub use pick::{pick, Picked, Place, Wanted};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -43,116 +40,13 @@ struct Probe {
     name: String,
     usable: bool,
     reason: Option<String>,
-}
-
-/// The device for a run, with what the user should know of the choice.
-pub struct Picked {
-    device: Device,
-    #[cfg(feature = "cuda")]
-    gpu: Option<Arc<Gpu>>,
-    /// As `--device` spells it: `cpu`, `cuda:0`, `metal`.
-    pub name: String,
-    /// A fall-back and its reason.
-    pub note: Option<String>,
-}
-
-impl Picked {
-    /// Loading onto it, all else as by itself.
-    pub fn options(&self) -> LoadOptions {
-        LoadOptions {
-            device: self.device.clone(),
-            #[cfg(feature = "cuda")]
-            gpu: self.gpu.clone(),
-            ..LoadOptions::default()
-        }
-    }
-
-    fn of(device: Device, name: &str) -> Self {
-        Self {
-            device,
-            #[cfg(feature = "cuda")]
-            gpu: None,
-            name: name.to_string(),
-            note: None,
-        }
-    }
-}
-
-/// Opens the device of `--device`. `auto` takes a GPU where one is compiled in and works, else the CPU.
-pub fn pick(choice: DeviceChoice) -> Result<Picked, CliError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Picked::of(Device::Cpu, "cpu")),
-        DeviceChoice::Cuda(n) => cuda(n).map_err(|why| refused(&format!("cuda:{n}"), &why)),
-        DeviceChoice::Metal => metal()
-            .map(|device| Picked::of(device, "metal"))
-            .map_err(|why| refused("metal", &why)),
-        DeviceChoice::Auto => {
-            let mut reasons = Vec::new();
-            if cfg!(feature = "cuda") {
-                match cuda(0) {
-                    Ok(picked) => return Ok(picked),
-                    Err(why) => reasons.push(format!("CUDA: {why}")),
-                }
-            }
-            if cfg!(feature = "metal") {
-                match metal() {
-                    Ok(device) => return Ok(Picked::of(device, "metal")),
-                    Err(why) => reasons.push(format!("Metal: {why}")),
-                }
-            }
-            let note = (!reasons.is_empty()).then(|| {
-                format!(
-                    "computing on the CPU, the GPU cannot be used ({})",
-                    reasons.join("; ")
-                )
-            });
-            Ok(Picked {
-                note,
-                ..Picked::of(Device::Cpu, "cpu")
-            })
-        }
-    }
-}
-
-fn refused(name: &str, why: &str) -> CliError {
-    CliError::Device(format!(
-        "--device {name} cannot be used: {why}; 'crane devices' lists what can"
-    ))
-}
-
-#[cfg(feature = "cuda")]
-fn cuda(ordinal: usize) -> Result<Picked, String> {
-    let gpu = open(|| Gpu::open(ordinal))?;
-    Ok(Picked {
-        gpu: Some(gpu),
-        ..Picked::of(Device::Cpu, &format!("cuda:{ordinal}"))
-    })
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda(_: usize) -> Result<Picked, String> {
-    Err("this build has no CUDA; build it with 'cargo build --release --features cuda'".into())
-}
-
-fn metal() -> Result<Device, String> {
-    if !cfg!(feature = "metal") {
-        return Err(
-            "this build has no Metal; build it on macOS with 'cargo build --release --features metal'".into(),
-        );
-    }
-    open(|| Device::new_metal(0))
-}
-
-/// A missing driver library makes the GPU crates panic instead of failing.
-fn open<T, E>(device: impl FnOnce() -> Result<T, E>) -> Result<T, String>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    match exit::catch(device) {
-        Ok(Ok(device)) => Ok(device),
-        Ok(Err(error)) => Err(exit::message(&anyhow::Error::from(error))),
-        Err(panicked) => Err(panicked),
-    }
+    /// What is known of a GPU, field by field, in words and what the user should know of it.
+    #[serde(flatten)]
+    facts: Map<String, Value>,
+    #[serde(skip)]
+    words: Option<String>,
+    #[serde(skip)]
+    notes: Vec<String>,
 }
 
 /// `crane devices`.
@@ -175,9 +69,19 @@ pub fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
         writeln!(out, "memory   {:.1} GiB", bytes as f64 / f64::from(1 << 30))?;
     }
     for probe in report.devices.iter().filter(|probe| probe.name != "cpu") {
-        match &probe.reason {
-            None => writeln!(out, "{:<8} usable", probe.name)?,
-            Some(reason) => writeln!(out, "{:<8} no: {reason}", probe.name)?,
+        let state = match &probe.reason {
+            None => "usable".to_string(),
+            Some(reason) => format!("no: {reason}"),
+        };
+        let words = probe.words.iter().map(|words| format!(" ({words})"));
+        writeln!(
+            out,
+            "{:<8} {state}{}",
+            probe.name,
+            words.collect::<String>()
+        )?;
+        for note in &probe.notes {
+            writeln!(out, "         note: {note}")?;
         }
     }
     writeln!(out, "auto     {}", report.auto)?;
@@ -186,19 +90,15 @@ pub fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn survey(settings: &Settings) -> Report {
     let mut devices = vec![probe("cpu", Ok(()))];
-    for ordinal in 0..MAX_GPUS {
-        let found = probe(&format!("cuda:{ordinal}"), cuda(ordinal).map(drop));
-        if ordinal > 0 && !found.usable {
-            break;
-        }
-        let last = !found.usable;
-        devices.push(found);
-        if last {
-            break;
-        }
-    }
-    devices.push(probe("metal", metal().map(drop)));
-    let auto = pick(DeviceChoice::Auto).map_or_else(|error| error.to_string(), |p| p.name);
+    devices.extend(nvidia::probes());
+    devices.push(probe("metal", pick::metal().map(drop)));
+    // As `pick` does, without opening anything once more.
+    let gpus = devices[1..].iter();
+    let first = ["cuda:0", "metal"];
+    let auto = gpus
+        .filter(|probe| probe.usable)
+        .map(|probe| probe.name.clone())
+        .find(|name| first.contains(&name.as_str()));
     Report {
         cpu: Cpu {
             model: cpu_model(),
@@ -208,7 +108,7 @@ fn survey(settings: &Settings) -> Report {
         threads: settings.threads,
         memory_bytes: hub::total_memory(),
         devices,
-        auto,
+        auto: auto.unwrap_or_else(|| "cpu".into()),
     }
 }
 
@@ -217,6 +117,9 @@ fn probe(name: &str, opened: Result<(), String>) -> Probe {
         name: name.to_string(),
         usable: opened.is_ok(),
         reason: opened.err(),
+        facts: Map::new(),
+        words: None,
+        notes: Vec::new(),
     }
 }
 
@@ -309,24 +212,6 @@ pub fn peak_memory_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_cpu_is_always_there() {
-        let picked = pick(DeviceChoice::Cpu).unwrap();
-        assert!(picked.device.is_cpu());
-        assert_eq!(picked.name, "cpu");
-        assert!(pick(DeviceChoice::Auto).is_ok());
-    }
-
-    #[test]
-    #[cfg(not(any(feature = "cuda", feature = "metal")))]
-    fn a_missing_back_end_says_how_to_get_it() {
-        for choice in [DeviceChoice::Cuda(0), DeviceChoice::Metal] {
-            let text = pick(choice).err().unwrap().to_string();
-            assert!(text.contains("--features"), "{text}");
-        }
-        assert!(pick(DeviceChoice::Auto).unwrap().note.is_none());
-    }
 
     #[test]
     #[cfg(target_os = "linux")]

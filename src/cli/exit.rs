@@ -25,7 +25,7 @@ pub const USAGE: u8 = 2;
 pub const MISSING: u8 = 3;
 /// Network or authorisation.
 pub const NETWORK: u8 = 4;
-/// Does not fit the context, the memory or the disk.
+/// Does not fit the context, the memory or the disk; or a GPU that has to be taken.
 pub const TOO_LARGE: u8 = 5;
 /// A damaged file.
 pub const CORRUPT: u8 = 6;
@@ -51,6 +51,9 @@ pub enum CliError {
     Condition(String),
     #[error("{0}")]
     Device(String),
+    /// A GPU that has to be taken cannot be.
+    #[error("{0}")]
+    Required(String),
     /// It was tried.
     #[error("{0}")]
     Failed(String),
@@ -83,6 +86,10 @@ fn cause_code(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<WeightsError>() {
         return Some(weights_code(error));
     }
+    #[cfg(feature = "cuda")]
+    if let Some(error) = cause.downcast_ref::<GpuError>() {
+        return Some(gpu_code(error));
+    }
     if let Some(error) = cause.downcast_ref::<ImageError>() {
         return Some(image_code(error));
     }
@@ -108,7 +115,7 @@ fn cli_code(error: &CliError) -> u8 {
     match error {
         CliError::Usage(_) => USAGE,
         CliError::Missing(_) => MISSING,
-        CliError::TooLarge(_) => TOO_LARGE,
+        CliError::TooLarge(_) | CliError::Required(_) => TOO_LARGE,
         CliError::Corrupt(_) => CORRUPT,
         CliError::Condition(_) => CONDITION,
         CliError::Device(_) | CliError::Failed(_) => FAILED,
@@ -172,9 +179,9 @@ fn weights_code(error: &WeightsError) -> u8 {
 
 #[cfg(feature = "cuda")]
 fn gpu_code(error: &GpuError) -> u8 {
-    match error {
-        GpuError::OutOfMemory { .. } => TOO_LARGE,
-        _ => FAILED,
+    match error.is_memory() {
+        true => TOO_LARGE,
+        false => FAILED,
     }
 }
 
@@ -411,6 +418,8 @@ mod tests {
         assert_eq!(code_of(CliError::Usage("x".into())), 2);
         assert_eq!(code_of(CliError::Interrupted), 130);
         assert_eq!(code_of(CliError::Condition("x".into())), 7);
+        assert_eq!(code_of(CliError::Device("x".into())), 1);
+        assert_eq!(code_of(CliError::Required("x".into())), 5);
         assert_eq!(code_of(HubError::BadReference("x".into())), 2);
         assert_eq!(code_of(HubError::NotFound("x".into())), 3);
         assert_eq!(code_of(HubError::Network("x".into())), 4);
@@ -438,6 +447,38 @@ mod tests {
             5
         );
         assert_eq!(code_of(anyhow::anyhow!("anything")), 1);
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn a_gpu_without_room_is_5_and_one_that_fails_is_1_wherever_it_happens() {
+        let full = || GpuError::OutOfMemory {
+            asked: 3,
+            free: 2,
+            total: 4,
+        };
+        let driver = || GpuError::NoMemory { call: "a call" };
+        let failed = || GpuError::Failed {
+            call: "a call",
+            reason: "a reason".into(),
+        };
+        for (error, expected) in [(full(), 5), (driver(), 5), (failed(), 1)] {
+            let in_model = ModelError::Gpu(error.clone());
+            let in_weights = WeightsError::Gpu(error.clone());
+            assert_eq!(code_of(error), expected);
+            assert_eq!(code_of(GenerateError::Model(in_model)), expected);
+            assert_eq!(code_of(ModelError::Weights(in_weights)), expected);
+        }
+        let speech = SpeechError::Generate(GenerateError::Model(ModelError::Gpu(full())));
+        assert_eq!(code_of(speech), 5);
+        let bench = BenchError::Model(ModelError::Gpu(failed()));
+        assert_eq!(code_of(bench), 1);
+        let line = message(&GenerateError::Model(ModelError::Gpu(full())).into());
+        assert!(
+            line.contains("2 of 4 MiB") && line.contains("--ctx-size"),
+            "{line}"
+        );
+        assert_eq!(line.lines().count(), 1);
     }
 
     #[test]

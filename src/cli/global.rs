@@ -15,6 +15,9 @@ pub struct GlobalArgs {
     /// Where to compute: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
+    /// Fail (exit code 5) where --device auto would compute on the CPU, as no GPU can be used or the model does not fit
+    #[arg(long, global = true)]
+    pub require_device: bool,
     /// Number type to compute in; auto keeps what the file stores where the device is fast at it
     #[arg(long, global = true, value_name = "TYPE", default_value = "auto")]
     pub dtype: DTypeArg,

@@ -125,7 +125,7 @@ Exit codes:
   2    wrong usage
   3    model or file missing (also one that --offline does not find)
   4    network or authorisation
-  5    does not fit: context, memory or disk
+  5    does not fit: context, memory or disk; no GPU with --require-device
   6    corrupt file or checksum mismatch
   7    a condition was not met
   130  interrupted (Ctrl-C)

@@ -62,14 +62,13 @@ impl Session {
         context: Option<usize>,
     ) -> anyhow::Result<Self> {
         refuse_other_tasks(model)?;
-        let picked = devices::pick(settings.device)?;
+        let picked = devices::pick(settings.wanted())?;
         let located = locate(model, settings)?;
         settings.detail(&format!(
-            "{} is {} ({}), computing on {}",
+            "{} is {} ({})",
             located.typed,
             located.resolved,
-            located.path.display(),
-            picked.name
+            located.path.display()
         ));
         if SparkFolder::open(&located.path).is_ok() {
             return Err(CliError::Failed(format!(
@@ -84,11 +83,12 @@ impl Session {
             dtype: settings.dtype,
             quant,
             cache: settings.cache,
-            ..picked.options()
+            ..LoadOptions::default()
         };
-        let loader = Loader::new(&checkpoint, &options)?;
-        let mut notes: Vec<String> = picked.note.into_iter().chain(loader.notes()).collect();
-        let dtype = dtype_name(&checkpoint, &options, &loader);
+        let mut place = picked.place(&checkpoint, options, context)?;
+        settings.detail(&place.detail);
+        let loader = Loader::new(&checkpoint, &place.options)?;
+        let dtype = dtype_name(&checkpoint, &place.options, &loader);
         let form = models::detect(&checkpoint)?.system.map(|system| Form {
             marker: Marker::Text(namo::PLACEHOLDER),
             system: Some(system),
@@ -96,10 +96,11 @@ impl Session {
         // Neither keeps all cores busy alone.
         let (model, tokenizer) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
-            let model = models::load(&loader, context);
+            let model = place.load(&loader, &|loader| models::load(loader, context));
             (model, tokenizer.join())
         });
         let model = model?;
+        let mut notes: Vec<String> = place.notes.into_iter().chain(loader.notes()).collect();
         let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let template = ChatTemplate::open(&checkpoint)?;
         let mut defaults = Defaults::read(&checkpoint)?;
@@ -111,14 +112,14 @@ impl Session {
             located,
             template,
             defaults,
-            device: picked.name,
+            device: place.name,
             load_ms: started.elapsed().as_secs_f64() * 1e3,
             notes,
             think: None,
             form,
             vocabulary: None,
             viewer: None,
-            options,
+            options: place.options,
         })
     }
 
@@ -127,6 +128,15 @@ impl Session {
         for note in &self.notes {
             settings.note(note);
         }
+    }
+
+    /// Bytes that are free where the model computes, as far as the system says it.
+    pub fn free_memory(&self) -> Option<u64> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.options.gpu {
+            return gpu.memory().ok().map(|(free, _)| free);
+        }
+        memory::available()
     }
 
     /// The tokens as structures see them, read once.

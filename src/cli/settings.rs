@@ -4,6 +4,7 @@ use crate::hub::HubSettings;
 use crate::kernels::CacheType;
 use crate::weights::DTypeChoice;
 
+use super::devices::Wanted;
 use super::environment;
 use super::global::{DeviceChoice, GlobalArgs};
 use super::terminal::Terminal;
@@ -13,6 +14,8 @@ use super::threads;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub device: DeviceChoice,
+    /// Nothing is computed on the CPU in place of a GPU.
+    pub require_device: bool,
     pub dtype: DTypeChoice,
     /// None: as the weights suggest.
     pub cache: Option<CacheType>,
@@ -32,6 +35,7 @@ impl Settings {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             device: args.device,
+            require_device: args.require_device,
             dtype: args.dtype.into(),
             cache: args.cache_type,
             threads: args
@@ -43,6 +47,14 @@ impl Settings {
             json: args.json,
             terminal: Terminal::detect(args.color, get),
         })
+    }
+
+    /// The device that is asked for.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            device: self.device,
+            required: self.require_device,
+        }
     }
 
     /// One line on stderr, unless `-q`.
@@ -92,7 +104,9 @@ mod tests {
             "3",
             "--offline",
             "--json",
+            "--require-device",
         ]);
+        assert!(settings.wanted().required);
         assert_eq!(settings.dtype, DTypeChoice::BF16);
         assert_eq!(settings.threads, 3);
         assert!(settings.hub.offline && settings.json);

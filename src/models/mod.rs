@@ -2,6 +2,8 @@
 
 pub mod bicodec;
 mod config;
+#[cfg(any(feature = "cuda", test))]
+mod footprint;
 mod llama;
 pub mod picture;
 mod reuse;
@@ -16,6 +18,8 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 pub use config::Config;
+#[cfg(any(feature = "cuda", test))]
+pub use footprint::Footprint;
 pub use llama::Llama;
 pub use picture::{Encoded, Picture, NO_TOKEN};
 pub use reuse::Reuse;
@@ -369,17 +373,22 @@ pub fn load(loader: &Loader, context: Option<usize>) -> Result<Box<dyn LanguageM
     let checkpoint = loader.checkpoint();
     let row = detect(checkpoint)?;
     let config = Config::read(checkpoint, row.model_type)?;
-    let context = match context {
+    let context = self::context(&config, context)?;
+    (row.loader)(loader, &config, context)
+}
+
+/// The tokens of `asked`, or of the model by itself.
+fn context(config: &Config, asked: Option<usize>) -> Result<usize, ModelError> {
+    match asked {
         Some(asked) if asked == 0 || asked > config.context_length => {
-            return Err(ModelError::ContextSize {
+            Err(ModelError::ContextSize {
                 asked,
                 limit: config.context_length,
             })
         }
-        Some(asked) => asked,
-        None => config.context_length.min(DEFAULT_CONTEXT),
-    };
-    (row.loader)(loader, &config, context)
+        Some(asked) => Ok(asked),
+        None => Ok(config.context_length.min(DEFAULT_CONTEXT)),
+    }
 }
 
 /// Builds what reads the images of the model in `loader`'s checkpoint; of a GGUF model, that of its mmproj file. None

@@ -90,6 +90,16 @@ pub struct LoadOptions {
     pub tensors: bool,
 }
 
+impl LoadOptions {
+    /// Whether this machine's CPU computes.
+    pub fn on_cpu(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.device.is_cpu() && self.gpu.is_none();
+        #[cfg(not(feature = "cuda"))]
+        return self.device.is_cpu();
+    }
+}
+
 impl Default for LoadOptions {
     /// On the CPU, as stored.
     fn default() -> Self {

@@ -181,31 +181,6 @@ fn an_output_file_that_cannot_be_made_is_said_before_the_work() {
 }
 
 #[test]
-fn devices_as_text_and_json() {
-    crane()
-        .arg("devices")
-        .assert()
-        .success()
-        .stdout(contains("cpu").and(contains("auto")));
-    let output = crane().args(["devices", "--json"]).output().unwrap();
-    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(object["devices"][0]["name"], "cpu");
-    assert!(object["threads"].as_u64().unwrap() >= 1);
-}
-
-#[test]
-fn an_asked_for_gpu_that_is_not_there_is_an_error() {
-    if cfg!(any(feature = "cuda", feature = "metal")) {
-        return;
-    }
-    fails(
-        crane().args(["run", "smollm2-135m", "hi", "--device", "cuda"]),
-        1,
-        &["--device cuda:0", "--features cuda"],
-    );
-}
-
-#[test]
 fn completions_in_the_repository_are_fresh() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions");
     for (shell, file) in [

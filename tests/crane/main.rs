@@ -7,6 +7,7 @@ mod chat;
 mod cli;
 mod constraint;
 mod constraint_cli;
+mod devices;
 mod hub;
 mod hub_cli;
 mod hub_server;

@@ -17,6 +17,7 @@ use listener::Listener;
 use speaker::Speaker;
 
 pub use model::Model;
+pub use speaker::CONTEXT;
 pub use test::Test;
 
 /// Measures the language model and the codec, a row for each test and number of threads. What cannot be measured has its

@@ -65,6 +65,11 @@ impl Model {
         })
     }
 
+    /// The language model.
+    pub fn llm(&self) -> &Checkpoint {
+        &self.llm
+    }
+
     /// The folder of the language model.
     pub fn file(&self) -> String {
         self.llm.path().display().to_string()

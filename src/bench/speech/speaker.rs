@@ -21,6 +21,8 @@ use crate::weights::{LoadOptions, Loader};
 /// Tokens of a prompt, and of an answer to it.
 const PROMPT: usize = 64;
 const ANSWER: usize = 128;
+/// Tokens of the language model's context.
+pub const CONTEXT: usize = PROMPT + ANSWER;
 /// The answer's tokens that warm up.
 const WARM_UP: usize = 4;
 /// Semantic tokens that are decoded at once: five seconds.
@@ -57,11 +59,11 @@ impl Speaker {
         let counts =
             Counts::of(&loader, &config).with_head_rows(spark::ANSWER.len(), config.vocab_size);
         let codec: u64 = model.codec.tensors().map(|info| info.bytes as u64).sum();
-        if subject.options.device.is_cpu() {
+        if subject.options.on_cpu() {
             memory::check(counts.held_bytes.saturating_add(codec))?;
         }
         loader.notes().iter().for_each(|note| watch.note(note));
-        let mut llm = models::load(&loader, Some(PROMPT + ANSWER))?;
+        let mut llm = models::load(&loader, Some(CONTEXT))?;
         // As where tokens are drawn.
         llm.restrict(Some(spark::ANSWER));
         let llm_ms = milliseconds(started);
@@ -91,7 +93,7 @@ impl Speaker {
             unit: conv::unit(&loader),
             llm_ms,
             codec_ms,
-            llm_on_cpu: subject.options.device.is_cpu(),
+            llm_on_cpu: subject.options.on_cpu(),
             first: (0, 0.0),
         })
     }

@@ -52,6 +52,11 @@ impl Model {
         self.projector.as_ref().unwrap_or(&self.decoder)
     }
 
+    /// The language model.
+    pub fn decoder(&self) -> &Checkpoint {
+        &self.decoder
+    }
+
     /// The file or folder of the language model.
     pub fn file(&self) -> String {
         self.decoder.path().display().to_string()

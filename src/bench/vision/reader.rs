@@ -41,7 +41,7 @@ impl Reader {
         let loader = Loader::new(checkpoint, &subject.options)?;
         check_widths(&loader, subject.options.quant)?;
         let counts = Counts::of(&loader, &config);
-        let on_cpu = subject.options.device.is_cpu();
+        let on_cpu = subject.options.on_cpu();
         if on_cpu {
             memory::check(counts.held_bytes)?;
         }

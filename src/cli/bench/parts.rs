@@ -7,11 +7,12 @@ use anyhow::anyhow;
 use crate::bench::parts::{Outcome, Request, Row, Subject};
 use crate::bench::report::Export;
 use crate::bench::{Book, Watch};
+use crate::cli::devices::{self, Place, Wanted};
 use crate::cli::exit::{self, CliError};
 use crate::cli::global::{DTypeArg, DeviceChoice, QuantArg};
+use crate::cli::interrupt;
 use crate::cli::settings::Settings;
-use crate::cli::{devices, interrupt};
-use crate::weights::LoadOptions;
+use crate::weights::{Checkpoint, LoadOptions};
 
 use super::progress::Progress;
 use super::work::{format_name, spelled};
@@ -28,6 +29,8 @@ pub(super) trait Kind {
     fn sources(&self) -> Vec<String>;
     /// Opens a model, fetching what is missing.
     fn open(&self, name: &str) -> anyhow::Result<Self::Model>;
+    /// Its language model, and the tokens of the context that it is measured with where that is known before.
+    fn decoder<'m>(&self, model: &'m Self::Model) -> (&'m Checkpoint, Option<usize>);
     /// What stands for the model on the disk.
     fn file(&self, model: &Self::Model) -> String;
     /// Measures what depends on device and number type.
@@ -124,27 +127,21 @@ impl<K: Kind> Work<'_, K> {
                 self.bench
                     .progress
                     .title(&format!("{name} {}", format_name(&numbers)));
-                let picked = match devices::pick(device) {
-                    Ok(picked) => picked,
+                let place = match self.place(&model, device, (dtype, quant)) {
+                    Ok(place) => place,
                     Err(error) => {
-                        self.refuse(name, &device.to_string(), &numbers, error.into());
+                        self.refuse(name, &device.to_string(), &numbers, error);
                         continue;
                     }
                 };
-                if let Some(note) = &picked.note {
-                    self.bench.progress.note(note);
-                }
+                let progress = &self.bench.progress;
+                place.notes.iter().for_each(|note| progress.note(note));
                 let subject = Subject {
                     name: name.to_string(),
                     file: self.kind.file(&model),
                     model: &model,
-                    options: LoadOptions {
-                        dtype: dtype.into(),
-                        quant: quant.choice(),
-                        cache: self.settings.cache,
-                        ..picked.options()
-                    },
-                    device: picked.name,
+                    options: place.options,
+                    device: place.name,
                     dtype: numbers.0,
                     quant: numbers.1,
                 };
@@ -157,6 +154,27 @@ impl<K: Kind> Work<'_, K> {
         }
         let rows = self.kind.measure_once(name, &model, &mut self.bench);
         self.keep(rows);
+    }
+
+    /// Where the language model goes.
+    fn place(
+        &self,
+        model: &K::Model,
+        device: DeviceChoice,
+        (dtype, quant): (DTypeArg, QuantArg),
+    ) -> anyhow::Result<Place> {
+        let picked = devices::pick(Wanted {
+            device,
+            required: self.settings.require_device,
+        })?;
+        let options = LoadOptions {
+            dtype: dtype.into(),
+            quant: quant.choice(),
+            cache: self.settings.cache,
+            ..LoadOptions::default()
+        };
+        let (decoder, context) = self.kind.decoder(model);
+        picked.place(decoder, options, context)
     }
 
     /// Number type and quantisation of each configuration. The type counts beside a quantisation too: it is the other parts'.

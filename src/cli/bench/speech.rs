@@ -9,7 +9,7 @@ use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
 use crate::hub::catalogue::Task;
-use crate::weights::LoadOptions;
+use crate::weights::{Checkpoint, LoadOptions};
 
 use super::parts::{self, Bench, Kind};
 use super::{BenchArgs, BenchTask};
@@ -62,6 +62,10 @@ impl Kind for Speech<'_> {
         }
         let located = session::locate(name, self.settings)?;
         Ok(Model::open(&located.path)?)
+    }
+
+    fn decoder<'m>(&self, model: &'m Model) -> (&'m Checkpoint, Option<usize>) {
+        (model.llm(), Some(speech::CONTEXT))
     }
 
     fn file(&self, model: &Model) -> String {

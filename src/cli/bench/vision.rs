@@ -9,6 +9,7 @@ use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
 use crate::hub::catalogue::Task;
+use crate::weights::Checkpoint;
 
 use super::parts::{self, Bench, Kind};
 use super::{BenchArgs, BenchTask};
@@ -67,6 +68,11 @@ impl Kind for Vision<'_> {
         let located = session::locate(name, self.settings)?;
         let projector = session::projector_beside(&located.path);
         Ok(Model::open(&located.path, projector.as_deref())?)
+    }
+
+    fn decoder<'m>(&self, model: &'m Model) -> (&'m Checkpoint, Option<usize>) {
+        // How many tokens the image becomes, the encoder tells.
+        (model.decoder(), None)
     }
 
     fn file(&self, model: &Model) -> String {

@@ -4,12 +4,13 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 
 use crate::bench::{self, synthetic, Book, Request, Row, Subject, Watch};
-use crate::cli::devices;
+use crate::cli::devices::{self, Wanted};
 use crate::cli::exit;
 use crate::cli::global::{DTypeArg, DeviceChoice};
 use crate::cli::interrupt;
 use crate::cli::session;
 use crate::cli::settings::Settings;
+use crate::models;
 use crate::weights::{Checkpoint, DTypeChoice, Format, LoadOptions};
 
 use super::progress::Progress;
@@ -84,22 +85,27 @@ impl<'a> Work<'a> {
                 self.progress
                     .title(&format!("{name} {}", format_name(&numbers)));
                 let checkpoint = checkpoint.map_err(|error| anyhow!(error.to_string()));
-                let picked = checkpoint.and_then(|found| Ok((found, devices::pick(device)?)));
-                match picked {
-                    Ok((checkpoint, picked)) => {
-                        if let Some(note) = &picked.note {
-                            self.progress.note(note);
-                        }
+                let placed = checkpoint.and_then(|found| {
+                    let options = LoadOptions {
+                        dtype: dtype.into(),
+                        quant: quant.choice(),
+                        cache: self.settings.cache,
+                        ..LoadOptions::default()
+                    };
+                    let picked = devices::pick(Wanted {
+                        device,
+                        required: self.settings.require_device,
+                    })?;
+                    Ok((found, picked.place(found, options, self.context(found))?))
+                });
+                match placed {
+                    Ok((checkpoint, place)) => {
+                        place.notes.iter().for_each(|note| self.progress.note(note));
                         let subject = Subject {
                             name,
                             checkpoint,
-                            options: LoadOptions {
-                                dtype: dtype.into(),
-                                quant: quant.choice(),
-                                cache: self.settings.cache,
-                                ..picked.options()
-                            },
-                            device: picked.name,
+                            options: place.options,
+                            device: place.name,
                             dtype: numbers.0,
                             quant: numbers.1,
                         };
@@ -109,6 +115,16 @@ impl<'a> Work<'a> {
                 }
             }
         }
+    }
+
+    /// The tokens that the tests need which the model has room for; None where it has room for none.
+    fn context(&self, checkpoint: &Checkpoint) -> Option<usize> {
+        let limit = models::summary(checkpoint).ok()?.context_length;
+        // How many tokens the text has is not known yet.
+        let text = self.request.text.as_ref();
+        let text = text.map(|_| limit.min(models::DEFAULT_CONTEXT));
+        let tests = self.request.tests.iter().map(bench::Test::needed);
+        tests.filter(|&n| n <= limit).chain(text).max()
     }
 
     /// A model that cannot be opened has one set of rows, whatever it was to be computed in.

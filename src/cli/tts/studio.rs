@@ -127,27 +127,28 @@ impl Studio {
 
     /// Language model and codec.
     pub fn load(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Speaker> {
-        let picked = devices::pick(settings.device)?;
+        let picked = devices::pick(settings.wanted())?;
         let checkpoint = Checkpoint::open(&self.parts.llm)?;
         let options = LoadOptions {
             dtype: settings.dtype,
             quant: args.quant.quant.choice(),
             cache: settings.cache,
-            ..picked.options()
+            ..LoadOptions::default()
         };
-        let loader = Loader::new(&checkpoint, &options)?;
-        let notes = picked.note.into_iter().chain(loader.notes());
+        let mut place = picked.place(&checkpoint, options, args.ctx_size)?;
+        settings.detail(&place.detail);
+        let loader = Loader::new(&checkpoint, &place.options)?;
         let (model, tokenizer, decoder) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
-            let model = models::load(&loader, args.ctx_size);
+            let model = place.load(&loader, &|loader| models::load(loader, args.ctx_size));
             let decoder = self.decoder(args, settings);
             (model, tokenizer.join(), decoder)
         });
         let model = model?;
         let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let decoder = decoder?;
-        for note in notes {
-            settings.note(&note);
+        for note in place.notes.iter().chain(&loader.notes()) {
+            settings.note(note);
         }
         Ok(Speaker::new(Engine::new(model, tokenizer), decoder))
     }

@@ -58,10 +58,42 @@ pub(super) struct Operands {
 }
 
 fn failed(error: result::CublasError) -> GpuError {
-    GpuError::Failed {
-        call: "cuBLASLt",
-        reason: format!("{:?}", error.0),
+    let call = "cuBLASLt";
+    match error.0 {
+        lt::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED => GpuError::NoMemory { call },
+        status => GpuError::Failed {
+            call,
+            reason: format!("{status:?}"),
+        },
     }
+}
+
+/// The calls that are made here: one that the library lacks would end the process.
+const CALLS: [&str; 12] = [
+    "cublasLtCreate",
+    "cublasLtDestroy",
+    "cublasLtMatmul",
+    "cublasLtMatmulAlgoGetHeuristic",
+    "cublasLtMatmulDescCreate",
+    "cublasLtMatmulDescDestroy",
+    "cublasLtMatmulDescSetAttribute",
+    "cublasLtMatmulPreferenceCreate",
+    "cublasLtMatmulPreferenceDestroy",
+    "cublasLtMatmulPreferenceSetAttribute",
+    "cublasLtMatrixLayoutCreate",
+    "cublasLtMatrixLayoutDestroy",
+];
+
+/// The first of [`CALLS`] that the library does not have.
+fn missing() -> Option<&'static str> {
+    // SAFETY: the library is there, as the caller has seen; the addresses are only looked up.
+    let has = |name: &str| unsafe {
+        let library = lt::culib();
+        library
+            .get::<unsafe extern "C" fn()>(name.as_bytes())
+            .is_ok()
+    };
+    CALLS.into_iter().find(|name| !has(name))
 }
 
 impl Blas {
@@ -69,8 +101,13 @@ impl Blas {
         // SAFETY: only tries to open the library.
         if !unsafe { lt::is_culib_present() } {
             return Err(GpuError::Unsupported(
-                "libcublasLt was not found, so prompts are read a token at a time; install the CUDA toolkit's libraries, or put their folder into LD_LIBRARY_PATH".into(),
+                "libcublasLt was not found; install the CUDA toolkit's libraries, or put their folder into LD_LIBRARY_PATH".into(),
             ));
+        }
+        if let Some(name) = missing() {
+            return Err(GpuError::Unsupported(format!(
+                "the libcublasLt that was found has no {name}; install that of CUDA 12 or newer"
+            )));
         }
         Ok(Self {
             handle: result::create_handle().map_err(failed)?,

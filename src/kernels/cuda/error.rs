@@ -14,10 +14,17 @@ pub enum GpuError {
         name: String,
         capability: (i32, i32),
     },
+    #[error("the NVIDIA driver runs CUDA {}, crane needs 12.0 or newer; install a newer driver", version(*driver))]
+    OldDriver { driver: i32 },
     #[error("the GPU's kernels cannot be built: {0}")]
     Kernels(String),
     #[error("out of GPU memory: {asked} MiB more are needed, {free} of {total} MiB are free; a smaller --ctx-size, --quant or another --device takes less")]
     OutOfMemory { asked: u64, free: u64, total: u64 },
+    /// The driver itself found no room.
+    #[error(
+        "out of GPU memory in {call}; a smaller --ctx-size, --quant or another --device takes less"
+    )]
+    NoMemory { call: &'static str },
     #[error("{0}")]
     Unsupported(String),
     #[error("the GPU failed: {call}: {reason}")]
@@ -29,17 +36,33 @@ impl GpuError {
     pub fn elsewhere() -> Self {
         Self::Unsupported("a layer of another device meets activations of a GPU".into())
     }
+
+    /// Whether a smaller model or context would do.
+    pub fn is_memory(&self) -> bool {
+        matches!(self, Self::OutOfMemory { .. } | Self::NoMemory { .. })
+    }
+
+    /// What it means for prompts where cuBLASLt cannot be had.
+    pub fn slow_prompts(&self) -> String {
+        format!("prompts are read a token at a time: {self}")
+    }
 }
 
 /// The result of a call of the driver.
 pub(super) fn check(call: &'static str, result: CUresult) -> Result<(), GpuError> {
     match result {
         CUresult::CUDA_SUCCESS => Ok(()),
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => Err(GpuError::NoMemory { call }),
         result => Err(GpuError::Failed {
             call,
             reason: describe(result),
         }),
     }
+}
+
+/// As NVIDIA writes it: 13.0 for 13000.
+pub(super) fn version(driver: i32) -> String {
+    format!("{}.{}", driver / 1000, driver % 1000 / 10)
 }
 
 /// The driver's words, and what helps where that is known.

@@ -1,34 +1,21 @@
-//! A GPU: its context, its stream and what is known of it.
+//! A GPU that is computed on: its stream and its kernels.
 
 use std::collections::HashMap;
 use std::ffi::{c_void, CString};
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUfunction, CUresult};
+use cudarc::driver::sys::{self, CUfunction};
 
 use super::blas::Blas;
+use super::driver::{self, Context, GpuInfo};
 use super::error::{check, GpuError};
 use super::program;
-
-/// What can be said of a GPU without computing on it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GpuInfo {
-    pub ordinal: usize,
-    pub name: String,
-    /// Bytes.
-    pub memory: u64,
-    pub capability: (i32, i32),
-    /// The newest CUDA that the driver runs, as 13000 for 13.0.
-    pub driver: i32,
-    pub multiprocessors: u32,
-}
 
 /// A GPU that is ready to compute. All work goes to one stream, in order.
 pub struct Gpu {
     info: GpuInfo,
-    device: sys::CUdevice,
-    context: sys::CUcontext,
+    context: Context,
     pub(super) stream: sys::CUstream,
     module: sys::CUmodule,
     functions: Mutex<HashMap<&'static str, Function>>,
@@ -68,128 +55,25 @@ pub(super) struct Launch {
 /// Shared memory that every kernel may have.
 const PLAIN_SHARED: u32 = 48 << 10;
 
-/// Starts the driver; an error that says why there is none.
-fn initialise() -> Result<usize, GpuError> {
-    static COUNT: OnceLock<Result<usize, GpuError>> = OnceLock::new();
-    COUNT
-        .get_or_init(|| {
-            // SAFETY: only tries to open the library.
-            if !unsafe { sys::is_culib_present() } {
-                return Err(GpuError::NoDriver);
-            }
-            let mut count = 0;
-            // SAFETY: the library is there; `count` is written by the call.
-            unsafe {
-                match sys::cuInit(0) {
-                    CUresult::CUDA_ERROR_NO_DEVICE => return Ok(0),
-                    result => check("cuInit", result)?,
-                }
-                check("cuDeviceGetCount", sys::cuDeviceGetCount(&mut count))?;
-            }
-            Ok(usize::try_from(count).unwrap_or(0))
-        })
-        .clone()
-}
-
-/// What the driver says of each of its GPUs.
-///
-/// # Errors
-/// No driver, or one that does not start.
-pub fn survey() -> Result<Vec<GpuInfo>, GpuError> {
-    (0..initialise()?).map(describe).collect()
-}
-
-fn device(ordinal: usize) -> Result<sys::CUdevice, GpuError> {
-    let count = initialise()?;
-    if ordinal >= count {
-        return Err(GpuError::NoDevice { ordinal, count });
-    }
-    let mut device = 0;
-    // SAFETY: `device` is written by the call.
-    check("cuDeviceGet", unsafe {
-        sys::cuDeviceGet(&mut device, ordinal as i32)
-    })?;
-    Ok(device)
-}
-
-fn attribute(device: sys::CUdevice, which: Attribute) -> Result<i32, GpuError> {
-    let mut value = 0;
-    // SAFETY: `value` is written by the call.
-    check("cuDeviceGetAttribute", unsafe {
-        sys::cuDeviceGetAttribute(&mut value, which, device)
-    })?;
-    Ok(value)
-}
-
-fn describe(ordinal: usize) -> Result<GpuInfo, GpuError> {
-    let device = device(ordinal)?;
-    let mut name = [0u8; 256];
-    let mut memory = 0usize;
-    let mut driver = 0;
-    // SAFETY: the calls write at most the sizes given.
-    unsafe {
-        check(
-            "cuDeviceGetName",
-            sys::cuDeviceGetName(name.as_mut_ptr().cast(), name.len() as i32, device),
-        )?;
-        check(
-            "cuDeviceTotalMem",
-            sys::cuDeviceTotalMem_v2(&mut memory, device),
-        )?;
-        check("cuDriverGetVersion", sys::cuDriverGetVersion(&mut driver))?;
-    }
-    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
-    let of = |which| attribute(device, which);
-    Ok(GpuInfo {
-        ordinal,
-        name: String::from_utf8_lossy(&name[..end]).into_owned(),
-        memory: memory as u64,
-        capability: (
-            of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            of(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
-        ),
-        driver,
-        multiprocessors: u32::try_from(of(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?)
-            .unwrap_or(1),
-    })
-}
-
 impl Gpu {
     /// Opens GPU `ordinal` and brings the kernels to it.
     ///
     /// # Errors
     /// No driver, no such GPU, one that is too old or taken by another process, kernels that cannot be built.
     pub fn open(ordinal: usize) -> Result<Arc<Self>, GpuError> {
-        let info = describe(ordinal)?;
-        let device = device(ordinal)?;
-        if info.capability < (8, 0) {
-            return Err(GpuError::TooOld {
-                name: info.name,
-                capability: info.capability,
-            });
-        }
-        let mut context = std::ptr::null_mut();
-        let mut stream = std::ptr::null_mut();
-        // SAFETY: the handles are written by the calls that make them.
-        unsafe {
-            check(
-                "cuDevicePrimaryCtxRetain",
-                sys::cuDevicePrimaryCtxRetain(&mut context, device),
-            )?;
-            check("cuCtxSetCurrent", sys::cuCtxSetCurrent(context))?;
-            check(
-                "cuStreamCreate",
-                sys::cuStreamCreate(
-                    &mut stream,
-                    sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32,
-                ),
-            )?;
-        }
+        let info = driver::describe(ordinal)?;
+        info.check()?;
+        let context = Context::new(ordinal)?;
         let module = program::load(&info)?;
+        let mut stream = std::ptr::null_mut();
+        let alone = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
+        // SAFETY: `stream` is written by the call.
+        check("cuStreamCreate", unsafe {
+            sys::cuStreamCreate(&mut stream, alone)
+        })?;
         Ok(Arc::new(Self {
             early: info.capability >= (9, 0),
             info,
-            device,
             context,
             stream,
             module,
@@ -204,13 +88,7 @@ impl Gpu {
 
     /// Bytes that are free, and all.
     pub fn memory(&self) -> Result<(u64, u64), GpuError> {
-        self.enter()?;
-        let (mut free, mut total) = (0, 0);
-        // SAFETY: both are written by the call.
-        check("cuMemGetInfo", unsafe {
-            sys::cuMemGetInfo_v2(&mut free, &mut total)
-        })?;
-        Ok((free as u64, total as u64))
+        self.context.memory()
     }
 
     /// cuBLASLt on this GPU; why not where it cannot be had.
@@ -224,10 +102,7 @@ impl Gpu {
 
     /// Makes the context that of this thread.
     pub(super) fn enter(&self) -> Result<(), GpuError> {
-        // SAFETY: the context lives as long as `self`.
-        check("cuCtxSetCurrent", unsafe {
-            sys::cuCtxSetCurrent(self.context)
-        })
+        self.context.enter()
     }
 
     /// Waits until all work is done.
@@ -327,11 +202,10 @@ impl Drop for Gpu {
         // What fails here has no one left to be told.
         // SAFETY: nothing that was made from these handles is left: buffers and graphs hold the GPU.
         unsafe {
-            let _ = sys::cuCtxSetCurrent(self.context);
+            let _ = self.enter();
             drop(self.blas.take());
             let _ = sys::cuModuleUnload(self.module);
             let _ = sys::cuStreamDestroy_v2(self.stream);
-            let _ = sys::cuDevicePrimaryCtxRelease_v2(self.device);
         }
     }
 }

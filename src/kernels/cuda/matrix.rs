@@ -52,11 +52,7 @@ impl Matrix {
                 layout.bytes
             )));
         }
-        let sixteens = match layout.kind {
-            Kind::F32 => 4,
-            Kind::F16 | Kind::BF16 => 8,
-            _ => 32,
-        };
+        let sixteens = layout.kind.widths();
         if !layout.width.is_multiple_of(sixteens) || u32::try_from(layout.rows).is_err() {
             return Err(GpuError::Unsupported(format!(
                 "crane's GPU kernels take {:?} matrices whose width is a multiple of {sixteens}, not {}; use --device cpu",
@@ -112,6 +108,13 @@ impl Matrix {
             width: self.layout.width as u32,
             first: self.first as u32,
         }
+    }
+}
+
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let kind = self.kind();
+        write!(f, "Matrix({kind:?}, {} x {})", self.rows, self.width())
     }
 }
 

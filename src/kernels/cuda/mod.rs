@@ -10,6 +10,7 @@
 
 mod attention;
 mod blas;
+mod driver;
 mod error;
 mod gpu;
 mod graph;
@@ -21,8 +22,9 @@ mod work;
 
 pub use crate::kernels::planes::{Kind, Layout};
 pub use attention::{AttentionShape, Cache};
+pub use driver::{survey, GpuInfo, Offer};
 pub use error::GpuError;
-pub use gpu::{survey, Gpu, GpuInfo};
+pub use gpu::Gpu;
 pub use graph::Graph;
 pub use matrix::{Matrix, Stack};
 pub use memory::Buffer;

@@ -1,12 +1,13 @@
 //! The kernels on their way to the GPU: compiled when crane was built, or by the run-time compiler of a CUDA toolkit.
 
+use std::borrow::Cow;
 use std::ffi::{c_void, CStr, CString};
 
 use cudarc::driver::sys;
 use cudarc::nvrtc::sys as nvrtc;
 
+use super::driver::GpuInfo;
 use super::error::{check, GpuError};
-use super::gpu::GpuInfo;
 
 /// The device code, in the order in which it builds on itself.
 const SOURCE: &str = concat!(
@@ -26,7 +27,7 @@ static COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbi
 pub(super) fn load(info: &GpuInfo) -> Result<sys::CUmodule, GpuError> {
     match COMPILED.is_empty() {
         false => module(COMPILED),
-        true => module(&compile(info)?),
+        true => module(&compile(info, SOURCE)?),
     }
 }
 
@@ -36,12 +37,44 @@ fn module(image: &[u8]) -> Result<sys::CUmodule, GpuError> {
     check("cuModuleLoadData", unsafe {
         sys::cuModuleLoadData(&mut module, image.as_ptr().cast::<c_void>())
     })
-    .map_err(|error| GpuError::Kernels(error.to_string()))?;
+    .map_err(|error| match error.is_memory() {
+        true => error,
+        false => GpuError::Kernels(error.to_string()),
+    })?;
     Ok(module)
 }
 
-/// PTX for `info`'s capability, and the 0 at its end.
-fn compile(info: &GpuInfo) -> Result<Vec<u8>, GpuError> {
+/// Whether [`load`] would bring the kernels into the current context, without compiling all of them; what the user should
+/// know of it.
+pub(super) fn try_out(info: &GpuInfo) -> Result<Option<String>, GpuError> {
+    let (image, note) = match COMPILED.is_empty() {
+        false => (Cow::Borrowed(COMPILED), None),
+        true => (
+            Cow::Owned(compile(info, "extern \"C\" __global__ void nothing() {}")?),
+            Some(format!(
+                "this crane was built without nvcc: libnvrtc{} compiles its kernels each time a model is loaded",
+                nvrtc_version()
+            )),
+        ),
+    };
+    let module = module(&image)?;
+    // SAFETY: loaded above and used by nothing.
+    let _ = unsafe { sys::cuModuleUnload(module) };
+    Ok(note)
+}
+
+/// A blank and the version of the run-time compiler, which is there.
+fn nvrtc_version() -> String {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: both are written by the call.
+    match unsafe { nvrtc::nvrtcVersion(&mut major, &mut minor) } {
+        nvrtc::nvrtcResult::NVRTC_SUCCESS => format!(" {major}.{minor}"),
+        _ => String::new(),
+    }
+}
+
+/// PTX of `source` for `info`'s capability, and the 0 at its end.
+fn compile(info: &GpuInfo, source: &str) -> Result<Vec<u8>, GpuError> {
     // SAFETY: only tries to open the library.
     if !unsafe { nvrtc::is_culib_present() } {
         return Err(GpuError::Kernels(
@@ -49,7 +82,7 @@ fn compile(info: &GpuInfo) -> Result<Vec<u8>, GpuError> {
         ));
     }
     let failed = |what: &str| GpuError::Kernels(what.to_string());
-    let source = CString::new(SOURCE).map_err(|_| failed("a 0 in the source"))?;
+    let source = CString::new(source).map_err(|_| failed("a 0 in the source"))?;
     let architecture = format!(
         "--gpu-architecture=compute_{}{}",
         info.capability.0, info.capability.1
@@ -124,7 +157,7 @@ mod tests {
                 driver: 0,
                 multiprocessors: 1,
             };
-            let ptx = compile(&info).unwrap();
+            let ptx = compile(&info, SOURCE).unwrap();
             assert!(ptx
                 .windows(9)
                 .any(|w| w == b".entry ge" || w == b"gemv_bf16"));

@@ -1,6 +1,65 @@
 //! What bad input gets: one clear line, and nothing is lost.
 
-use super::user::{said, tiny, User};
+use std::path::{Path, PathBuf};
+
+use serde_json::{json, Value};
+
+use super::user::{lines, model, said, texts, tiny, User};
+
+/// A model that fails in the middle of its work, as a GPU may: at the token '<bad>', which only its tokenizer knows.
+fn failing(folder: &Path) -> PathBuf {
+    let (from, to) = (model("llama-rope3"), folder.join("failing"));
+    std::fs::create_dir(&to).unwrap();
+    for file in std::fs::read_dir(&from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+    let file = to.join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let tokens = tokenizer["added_tokens"].as_array_mut().unwrap();
+    // The model has 320 rows.
+    for (id, content) in [(317, "<a>"), (318, "<b>"), (319, "<c>"), (320, "<bad>")] {
+        tokens.push(json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        }));
+    }
+    std::fs::write(file, tokenizer.to_string()).unwrap();
+    to
+}
+
+#[test]
+fn a_reply_that_fails_costs_nothing_but_itself() {
+    let user = User::new();
+    let failing = failing(user.home.path());
+    let failing = failing.to_str().unwrap();
+    let greedy = ["-n", "12", "--temp", "0", "--session", "talk"];
+    let ndjson = [&[failing, "--format", "ndjson"], &greedy[..]].concat();
+    let output = user.chat(
+        &ndjson,
+        "\"one\"\n\"<bad>\"\n{\"command\":\"/retry\"}\n\"two\"\n",
+    );
+    let objects = lines(&output);
+    for failed in [1, 2] {
+        let error = &objects[failed]["error"];
+        assert_eq!(error["code"], 1, "{error}");
+    }
+    assert_eq!(
+        (&objects[0]["turn"], &objects[3]["turn"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(output.status.code(), Some(1));
+
+    // A script ends there, and what was said before is kept.
+    let output = user.chat(&[&[failing], &greedy[..]].concat(), "three\n<bad>\nfour\n");
+    assert_eq!(output.status.code(), Some(1));
+    let errors = said(&output);
+    let errors: Vec<&str> = errors.lines().filter(|l| l.starts_with("error")).collect();
+    assert_eq!(errors.len(), 1, "{}", said(&output));
+    let all = [&ndjson[..], &["-q"]].concat();
+    let again = lines(&user.chat(&all, "\"five\"\n"));
+    assert_eq!((texts(&again).len(), &again[0]["turn"]), (1, &4.into()));
+}
 
 #[test]
 fn a_damaged_session_is_kept_aside() {

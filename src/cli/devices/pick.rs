@@ -1,0 +1,337 @@
+//! The choice behind `--device` and `--require-device`, and where a model's weights go.
+
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
+use candle_core::Device;
+
+use crate::cli::exit::{self, CliError};
+use crate::cli::global::DeviceChoice;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::Gpu;
+use crate::models::ModelError;
+#[cfg(feature = "cuda")]
+use crate::weights::WeightsError;
+use crate::weights::{Checkpoint, LoadOptions, Loader};
+
+/// What the user asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub device: DeviceChoice,
+    /// Nothing is computed on the CPU in place of a GPU.
+    pub required: bool,
+}
+
+/// A device that is open, before it is known whether the model has room there.
+pub struct Picked {
+    pub(super) wanted: Wanted,
+    pub(super) device: Device,
+    #[cfg(feature = "cuda")]
+    pub(super) gpu: Option<Arc<Gpu>>,
+    /// As `--device` spells it: `cpu`, `cuda:0`, `metal`.
+    pub name: String,
+    /// A fall-back and its reason.
+    pub(super) note: Option<String>,
+}
+
+/// Where a model goes.
+pub struct Place {
+    wanted: Wanted,
+    /// As `--device` spells it.
+    pub name: String,
+    /// Its device, and all else as asked for.
+    pub options: LoadOptions,
+    /// What the user should know of the choice.
+    pub notes: Vec<String>,
+    /// What was weighed, for `-v`.
+    pub detail: String,
+}
+
+impl Wanted {
+    /// What becomes of a device that cannot be had, because of `why`.
+    pub(super) fn refused(self, name: &str, why: &str) -> CliError {
+        let text = format!("--device {name} cannot be used: {why}; 'crane devices' lists what can");
+        match self.required {
+            true => CliError::Required(text),
+            false => CliError::Device(text),
+        }
+    }
+
+    /// The note that the CPU is taken because of `why`, unless a GPU has to be.
+    ///
+    /// # Errors
+    /// It has to be.
+    pub(super) fn fall_back(self, why: &str) -> Result<String, CliError> {
+        match self.required {
+            true => Err(CliError::Required(format!("--require-device: {why}"))),
+            false => Ok(format!("computing on the CPU: {why}")),
+        }
+    }
+}
+
+/// Opens the device that is asked for. `auto` takes a GPU where one is compiled in and works, else the CPU.
+///
+/// # Errors
+/// A named device that cannot be used, and any where one is required.
+pub fn pick(wanted: Wanted) -> Result<Picked, CliError> {
+    let picked = |device, name: &str| Picked {
+        wanted,
+        device,
+        #[cfg(feature = "cuda")]
+        gpu: None,
+        name: name.to_string(),
+        note: None,
+    };
+    match wanted.device {
+        DeviceChoice::Cpu if wanted.required => Err(CliError::Usage(
+            "--require-device asks for a GPU and --device cpu for none: leave one of them out"
+                .into(),
+        )),
+        DeviceChoice::Cpu => Ok(picked(Device::Cpu, "cpu")),
+        DeviceChoice::Cuda(n) => {
+            cuda(n, wanted).map_err(|why| wanted.refused(&format!("cuda:{n}"), &why))
+        }
+        DeviceChoice::Metal => metal()
+            .map(|device| picked(device, "metal"))
+            .map_err(|why| wanted.refused("metal", &why)),
+        DeviceChoice::Auto => {
+            let cuda = match cuda(0, wanted) {
+                Ok(picked) => return Ok(picked),
+                Err(why) => why,
+            };
+            let metal = match metal() {
+                Ok(device) => return Ok(picked(device, "metal")),
+                Err(why) => why,
+            };
+            let note = match no_gpu(&cuda, &metal) {
+                Some(why) => Some(wanted.fall_back(&why)?),
+                // Not worth a word where no GPU was asked for.
+                None if !wanted.required => None,
+                None => Some(wanted.fall_back(NO_BACK_END)?),
+            };
+            Ok(Picked {
+                note,
+                ..picked(Device::Cpu, "cpu")
+            })
+        }
+    }
+}
+
+const NO_BACK_END: &str =
+    "this build has no GPU back end; build it with 'cargo build --release --features cuda' (or metal)";
+
+/// Why no GPU of a compiled-in back end can be used; None where there is no such back end.
+fn no_gpu(cuda: &str, metal: &str) -> Option<String> {
+    let reasons = [
+        (cfg!(feature = "cuda"), "CUDA", cuda),
+        (cfg!(feature = "metal"), "Metal", metal),
+    ];
+    let reasons = reasons.iter().filter(|(compiled, ..)| *compiled);
+    let reasons: Vec<String> = reasons
+        .map(|(_, name, why)| format!("{name}: {why}"))
+        .collect();
+    (!reasons.is_empty()).then(|| format!("the GPU cannot be used ({})", reasons.join("; ")))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(ordinal: usize, wanted: Wanted) -> Result<Picked, String> {
+    let gpu = open(|| Gpu::open(ordinal))?;
+    Ok(Picked {
+        wanted,
+        device: Device::Cpu,
+        gpu: Some(gpu),
+        name: format!("cuda:{ordinal}"),
+        note: None,
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: usize, _: Wanted) -> Result<Picked, String> {
+    Err(NO_CUDA.into())
+}
+
+#[cfg(not(feature = "cuda"))]
+pub(super) const NO_CUDA: &str =
+    "this build has no CUDA; build it with 'cargo build --release --features cuda'";
+
+pub(super) fn metal() -> Result<Device, String> {
+    if !cfg!(feature = "metal") {
+        return Err(
+            "this build has no Metal; build it on macOS with 'cargo build --release --features metal'".into(),
+        );
+    }
+    open(|| Device::new_metal(0))
+}
+
+/// A driver's library that is missing, or lacks a call, makes the GPU crates panic instead of failing.
+pub(super) fn open<T, E>(device: impl FnOnce() -> Result<T, E>) -> Result<T, String>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    match exit::catch(device) {
+        Ok(Ok(device)) => Ok(device),
+        Ok(Err(error)) => Err(exit::message(&anyhow::Error::from(error))),
+        Err(panicked) => Err(panicked),
+    }
+}
+
+impl Picked {
+    /// Where the model of `checkpoint` goes, to hold `context` tokens (None: as many as it does by itself): here, or to
+    /// the CPU where there is no room and the user left the choice. Of `options` the device is filled in.
+    ///
+    /// # Errors
+    /// No room on the device that has to be taken.
+    pub fn place(
+        self,
+        checkpoint: &Checkpoint,
+        options: LoadOptions,
+        context: Option<usize>,
+    ) -> anyhow::Result<Place> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return super::fit::place(&self, gpu, checkpoint, options, context);
+        }
+        // Other devices say only while they load whether there is room.
+        let _ = (checkpoint, context);
+        Ok(Place {
+            wanted: self.wanted,
+            detail: format!("computing on {}", self.name),
+            name: self.name,
+            options: LoadOptions {
+                device: self.device,
+                ..options
+            },
+            notes: self.note.into_iter().collect(),
+        })
+    }
+}
+
+impl Place {
+    /// On a GPU.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_gpu(
+        picked: &Picked,
+        gpu: &Arc<Gpu>,
+        options: LoadOptions,
+        detail: String,
+    ) -> Self {
+        Self {
+            wanted: picked.wanted,
+            name: picked.name.clone(),
+            options: LoadOptions {
+                gpu: Some(Arc::clone(gpu)),
+                ..options
+            },
+            notes: Vec::new(),
+            detail,
+        }
+    }
+
+    /// On the CPU in place of a GPU, as `note` says.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_cpu(wanted: Wanted, options: LoadOptions, note: String) -> Self {
+        Self {
+            wanted,
+            name: "cpu".into(),
+            options: LoadOptions {
+                gpu: None,
+                ..options
+            },
+            notes: vec![note],
+            detail: "computing on cpu".into(),
+        }
+    }
+
+    /// Loads by `load`, to here as `loader` does; where a GPU that `auto` has taken fails at it, once more, to the CPU.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub fn load<T>(
+        &mut self,
+        loader: &Loader,
+        load: &dyn Fn(&Loader) -> Result<T, ModelError>,
+    ) -> anyhow::Result<T> {
+        let error = match load(loader) {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => error,
+        };
+        if self.wanted.device != DeviceChoice::Auto || !is_of_gpu(&error) {
+            return Err(error.into());
+        }
+        let why = format!("{} cannot load the model ({error})", self.name);
+        self.notes = vec![self.wanted.fall_back(&why)?];
+        self.name = "cpu".into();
+        #[cfg(feature = "cuda")]
+        {
+            self.options.gpu = None;
+        }
+        Ok(load(&Loader::new(loader.checkpoint(), &self.options)?)?)
+    }
+}
+
+/// Whether it is the GPU that failed, and not the model.
+fn is_of_gpu(error: &ModelError) -> bool {
+    #[cfg(feature = "cuda")]
+    return matches!(
+        error,
+        ModelError::Gpu(_) | ModelError::Weights(WeightsError::Gpu(_))
+    );
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = error;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(device: DeviceChoice, required: bool) -> Wanted {
+        Wanted { device, required }
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        let picked = pick(wanted(DeviceChoice::Cpu, false)).unwrap();
+        assert!(picked.device.is_cpu());
+        assert_eq!(picked.name, "cpu");
+        assert!(pick(wanted(DeviceChoice::Auto, false)).is_ok());
+    }
+
+    #[test]
+    #[cfg(not(any(feature = "cuda", feature = "metal")))]
+    fn a_missing_back_end_says_how_to_get_it() {
+        for choice in [DeviceChoice::Cuda(0), DeviceChoice::Metal] {
+            for required in [false, true] {
+                let text = pick(wanted(choice, required)).err().unwrap().to_string();
+                assert!(text.contains("--features"), "{text}");
+            }
+        }
+        assert!(pick(wanted(DeviceChoice::Auto, false))
+            .unwrap()
+            .note
+            .is_none());
+        let refused = pick(wanted(DeviceChoice::Auto, true)).err().unwrap();
+        assert!(matches!(refused, CliError::Required(_)), "{refused}");
+    }
+
+    #[test]
+    fn a_required_gpu_and_the_cpu_are_no_choice() {
+        let refused = pick(wanted(DeviceChoice::Cpu, true)).err().unwrap();
+        assert!(matches!(refused, CliError::Usage(_)), "{refused}");
+    }
+
+    #[test]
+    fn the_cpu_is_taken_with_a_note_or_not_at_all() {
+        let auto = wanted(DeviceChoice::Auto, false);
+        assert_eq!(
+            auto.fall_back("no room").unwrap(),
+            "computing on the CPU: no room"
+        );
+        let required = wanted(DeviceChoice::Auto, true);
+        let refused = required.fall_back("no room").unwrap_err();
+        assert_eq!(refused.to_string(), "--require-device: no room");
+        assert!(matches!(refused, CliError::Required(_)));
+    }
+}

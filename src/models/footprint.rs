@@ -1,0 +1,403 @@
+//! What a decoder takes of a GPU's memory, known from its headers before anything is brought there.
+
+use super::{Config, ModelError};
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::AttentionShape;
+use crate::kernels::planes::{Kind, Layout};
+use crate::kernels::CacheType;
+use crate::weights::{Format, Loader, WeightsError};
+
+/// Tokens of a prompt that are computed together.
+const PASS: usize = 2048;
+/// Positions whose logits are held together, where those of all are wanted.
+const LOGITS: usize = 64;
+/// Numbers of a quantised matrix that are multiplied as floats at a time.
+const DEQUANTISED: usize = 64 << 20;
+/// Scratch memory of cuBLASLt.
+const SCRATCH: u64 = 32 << 20;
+/// Parts that a step's attention is split into at most.
+const SPLITS: usize = 64;
+/// A GPU's memory is given out in pages; what is smaller shares one.
+const PAGE: u64 = 2 << 20;
+/// What cannot be counted: cuBLASLt's and the driver's code for the kernels that come to be used, recorded steps, and
+/// what is lost at the ends of pages.
+const BESIDE: u64 = 256 << 20;
+
+/// Bytes of a GPU's memory, none of them too few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// Matrices as they are held there, norms and biases.
+    pub weights: u64,
+    /// What is there twice for a moment while the weights come.
+    pub loading: u64,
+    /// Keys and values of a full context, those of one layer twice: a cache grows by being copied.
+    pub cache: u64,
+    /// Activations of a part of a prompt, and scratch memory.
+    pub work: u64,
+}
+
+impl Footprint {
+    /// Of the model in `loader`'s checkpoint with room for `context` tokens, as in [`super::load`].
+    ///
+    /// # Errors
+    /// As [`super::load`]; matrices and heads that the GPU's kernels do not take.
+    pub fn of(loader: &Loader, context: Option<usize>) -> Result<Self, ModelError> {
+        let checkpoint = loader.checkpoint();
+        let config = Config::read(checkpoint, super::detect(checkpoint)?.model_type)?;
+        let context = super::context(&config, context)?;
+        check_heads(&config)?;
+        let mut matrices = Matrices {
+            loader,
+            held: 0,
+            largest: Vec::new(),
+        };
+        let layers = matrices.layers(&config)?;
+        let head = matrices.vocabulary(&config)?;
+        let keys = config.n_kv_heads * config.head_dim;
+        let number = match loader.cache_type() {
+            CacheType::F32 => 4,
+            _ => 2,
+        };
+        let half = taken(product(&[number, context, keys]));
+        let cached = (2 * config.n_layers as u64 + 2).saturating_mul(half);
+        let dequantised = matrices.dequantised(layers.operand, head);
+        Ok(Self {
+            weights: matrices.held.saturating_add(floats(&config)),
+            loading: layers.joined,
+            cache: cached,
+            work: work(&config, context, layers.operand).saturating_add(dequantised),
+        })
+    }
+
+    /// All that has to be free for the model to be loaded and to fill its context.
+    pub fn total(&self) -> u64 {
+        let later = self.cache.saturating_add(self.work);
+        self.weights
+            .saturating_add(self.loading.max(later))
+            .saturating_add(BESIDE)
+    }
+
+    /// All of [`Footprint::total`] that is neither weights nor cache.
+    pub fn beside(&self) -> u64 {
+        self.total()
+            .saturating_sub(self.weights)
+            .saturating_sub(self.cache)
+    }
+}
+
+/// The heads that attention on a GPU takes.
+#[cfg(feature = "cuda")]
+fn check_heads(config: &Config) -> Result<(), ModelError> {
+    let shape = AttentionShape {
+        heads: config.n_heads,
+        kv_heads: config.n_kv_heads,
+        head_dim: config.head_dim,
+        window: None,
+        neighbours: false,
+        norms: None,
+    };
+    Ok(shape.check()?)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn check_heads(_: &Config) -> Result<(), ModelError> {
+    Ok(())
+}
+
+/// Matrices while they are counted.
+struct Matrices<'a> {
+    loader: &'a Loader<'a>,
+    held: u64,
+    /// Kind, rows and width of all that prompts meet.
+    largest: Vec<(Kind, usize, usize)>,
+}
+
+/// What the layers have in common.
+struct Layers {
+    /// The numbers that many tokens meet the matrices in.
+    operand: Kind,
+    /// Bytes of the largest matrices that are put below each other.
+    joined: u64,
+}
+
+impl Matrices<'_> {
+    /// Counts the matrix `name`; its kind and bytes. One that the checkpoint lacks is the loader's to name.
+    fn add(&mut self, name: &str, rows: usize, width: usize) -> Result<(Kind, u64), ModelError> {
+        let checkpoint = self.loader.checkpoint();
+        let Some(info) = checkpoint.info(name) else {
+            return Ok((Kind::F32, 0));
+        };
+        let layout = match self.loader.held(info) {
+            Format::Quantized(dtype) => Layout::of(dtype, rows, width),
+            Format::F16 => Layout::new(Kind::F16, rows, width),
+            Format::BF16 => Layout::new(Kind::BF16, rows, width),
+            _ => Layout::new(Kind::F32, rows, width),
+        };
+        let layout = layout.filter(|layout| width.is_multiple_of(layout.kind.widths()));
+        let Some(layout) = layout else {
+            let format = self.loader.held(info).name();
+            return Err(WeightsError::unsupported(
+                checkpoint.path(),
+                format!("crane's GPU kernels take no {format} matrix of {rows} x {width} ('{name}'); use --device cpu"),
+            )
+            .into());
+        };
+        let bytes = taken(layout.bytes as u64);
+        self.held = self.held.saturating_add(bytes);
+        let seen = (layout.kind, rows, width);
+        if !self.largest.contains(&seen) {
+            self.largest.push(seen);
+        }
+        Ok((layout.kind, bytes))
+    }
+
+    fn layers(&mut self, config: &Config) -> Result<Layers, ModelError> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let queries = config.n_heads * config.head_dim;
+        let keys = config.n_kv_heads * config.head_dim;
+        let groups: [&[(&str, usize, usize)]; 4] = [
+            &[
+                ("self_attn.q_proj", queries, hidden),
+                ("self_attn.k_proj", keys, hidden),
+                ("self_attn.v_proj", keys, hidden),
+            ],
+            &[("self_attn.o_proj", hidden, queries)],
+            &[
+                ("mlp.gate_proj", inner, hidden),
+                ("mlp.up_proj", inner, hidden),
+            ],
+            &[("mlp.down_proj", hidden, inner)],
+        ];
+        let (mut operand, mut joined) = (None, 0);
+        for layer in 0..config.n_layers {
+            for group in groups {
+                let mut bytes = 0u64;
+                for &(name, rows, width) in group {
+                    let name = format!("model.layers.{layer}.{name}.weight");
+                    let (kind, more) = self.add(&name, rows, width)?;
+                    // Quantised matrices stay where they are.
+                    if kind.float_bytes().is_some() && group.len() > 1 {
+                        bytes = bytes.saturating_add(more);
+                    }
+                    let meets = match kind {
+                        Kind::F16 | Kind::F32 => kind,
+                        _ => Kind::BF16,
+                    };
+                    operand = match operand {
+                        Some(other) if other != meets => Some(Kind::F32),
+                        _ => Some(meets),
+                    };
+                }
+                joined = bytes.max(joined);
+            }
+        }
+        Ok(Layers {
+            operand: operand.unwrap_or(Kind::F32),
+            joined,
+        })
+    }
+
+    /// The embedding and the head; what the head is.
+    fn vocabulary(&mut self, config: &Config) -> Result<(Kind, usize, usize), ModelError> {
+        let (rows, width) = (config.vocab_size, config.hidden_size);
+        let (mut kind, _) = self.add("model.embed_tokens.weight", rows, width)?;
+        if !config.tie_word_embeddings {
+            (kind, _) = self.add("lm_head.weight", rows, width)?;
+        }
+        Ok((kind, rows, width))
+    }
+
+    /// Room for the largest matrix that has to become floats before many tokens meet it.
+    fn dequantised(&self, operand: Kind, head: (Kind, usize, usize)) -> u64 {
+        let size = operand.float_bytes().unwrap_or(4);
+        let others = self.largest.iter().chain([&head]);
+        let others = others.filter(|(kind, ..)| *kind != operand);
+        others
+            .map(|&(_, rows, width)| {
+                let rows = (DEQUANTISED / width.max(1)).clamp(1, rows.max(1));
+                taken(product(&[size, rows, width]))
+            })
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Norms and biases, as if there were all of them.
+fn floats(config: &Config) -> u64 {
+    let heads = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim;
+    let a_layer = heads + 4 * config.hidden_size + 2 * config.intermediate_size;
+    product(&[4, config.n_layers, a_layer]).saturating_add(product(&[4, config.hidden_size]))
+}
+
+/// The workspace of a pass, place by place.
+fn work(config: &Config, context: usize, operand: Kind) -> u64 {
+    let tokens = PASS.min(context);
+    let size = operand.float_bytes().unwrap_or(4);
+    let queries = config.n_heads * config.head_dim;
+    let keys = config.n_kv_heads * config.head_dim;
+    let places = [
+        // The residual stream, and itself after a norm.
+        product(&[4, tokens, config.hidden_size]),
+        product(&[size, tokens, config.hidden_size]),
+        // Heads as they are projected, rotated and attended to.
+        product(&[4, tokens, queries + 2 * keys]),
+        product(&[4, tokens, queries]),
+        product(&[size.max(4), tokens, queries]),
+        // Gates and what they let through.
+        product(&[size, tokens, 2 * config.intermediate_size]),
+        product(&[size, tokens, config.intermediate_size]),
+        // Angles; positions and ids.
+        product(&[4, tokens, config.head_dim]),
+        product(&[16, tokens]),
+        product(&[4, LOGITS.min(context), config.vocab_size]),
+        product(&[4, config.n_heads, SPLITS, config.head_dim + 2]),
+        SCRATCH,
+    ];
+    places.into_iter().map(taken).fold(0, u64::saturating_add)
+}
+
+fn product(factors: &[usize]) -> u64 {
+    let factors = factors.iter();
+    factors.fold(1u64, |all, &n| all.saturating_mul(n as u64))
+}
+
+/// What an allocation of `bytes` takes.
+fn taken(bytes: u64) -> u64 {
+    match bytes < PAGE / 2 {
+        true => bytes.next_multiple_of(512),
+        false => bytes.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::synthetic;
+    use crate::weights::{Checkpoint, DTypeChoice, LoadOptions, Quant};
+
+    fn footprint(
+        alias: &str,
+        options: LoadOptions,
+        context: usize,
+    ) -> Result<Footprint, ModelError> {
+        let checkpoint = synthetic::checkpoint(alias, Format::BF16).unwrap();
+        let loader = Loader::new(&checkpoint, &options).unwrap();
+        Footprint::of(&loader, Some(context))
+    }
+
+    /// Qwen2.5-0.5B: a layer has 896·896·2 + 896·128·2 numbers in attention and 3·896·4864 in the MLP.
+    const BODY: u64 = 24 * (896 * 896 * 2 + 896 * 128 * 2 + 3 * 896 * 4864);
+    const HEAD: u64 = 151_936 * 896;
+    const MIB: u64 = 1 << 20;
+
+    /// `found` is no less than `counted` and at most `slack` more.
+    fn close(found: u64, counted: u64, slack: u64) {
+        assert!(
+            (counted..=counted + slack).contains(&found),
+            "{found} for {counted}"
+        );
+    }
+
+    #[test]
+    fn qwen_0_5b_in_bf16_by_hand() {
+        let found = footprint("qwen2.5-0.5b", LoadOptions::default(), 4096).unwrap();
+        // At most a page is lost with each of the seven matrices of a layer; biases and norms are small.
+        close(found.weights, 2 * (BODY + HEAD), 24 * 7 * PAGE);
+        // Gate and up of one layer.
+        close(found.loading, 2 * 2 * 896 * 4864, 2 * PAGE);
+        // 24 layers and one more of keys and values, two heads of 64 in f16: 1 MiB, a page each.
+        assert_eq!(found.cache, 25 * 2 * PAGE);
+        // 2048 tokens: x, its norm, heads three times, gates, inner, angles; logits of 64 positions, partial sums.
+        let a_token = 4 * 896 + 2 * 896 + 4 * (1152 + 2 * 896) + 2 * 3 * 4864 + 4 * 64 + 16;
+        let logits = 4 * 64 * 151_936 + 4 * 14 * 64 * 66;
+        close(found.work, 2048 * a_token + logits + SCRATCH, 12 * PAGE);
+        let all = found.weights + found.cache + found.work + BESIDE;
+        assert_eq!(found.total(), all);
+        assert_eq!(found.beside(), found.work + BESIDE);
+    }
+
+    #[test]
+    fn quantised_weights_lie_in_planes_and_are_multiplied_as_floats() {
+        let quantised = |quant| LoadOptions {
+            quant: Some(quant),
+            ..LoadOptions::default()
+        };
+        // 20 bytes for 32 numbers, 34 in the vocabulary.
+        let found = footprint("qwen2.5-0.5b", quantised(Quant::Q4_0), 4096).unwrap();
+        close(
+            found.weights,
+            BODY / 32 * 20 + HEAD / 32 * 34,
+            24 * 7 * PAGE,
+        );
+        assert_eq!(found.loading, 0);
+        let float = footprint("qwen2.5-0.5b", LoadOptions::default(), 4096).unwrap();
+        // Of the head as many rows as have 64 Mi numbers.
+        close(
+            found.work - float.work,
+            2 * (DEQUANTISED as u64 / 896) * 896,
+            PAGE,
+        );
+    }
+
+    #[test]
+    fn the_cache_grows_with_the_context_and_its_numbers() {
+        let cache = |options: LoadOptions, context| {
+            footprint("qwen2.5-7b", options, context).unwrap().cache
+        };
+        let half = LoadOptions::default;
+        // 28 layers, four heads of 128.
+        assert_eq!(cache(half(), 32_768), 29 * 2 * 2 * 512 * 32_768);
+        let wide = LoadOptions {
+            cache: Some(CacheType::F32),
+            ..half()
+        };
+        assert_eq!(cache(wide, 32_768), 29 * 2 * 4 * 512 * 32_768);
+        let eight = LoadOptions {
+            cache: Some(CacheType::Q8_0),
+            ..half()
+        };
+        assert_eq!(cache(eight, 32_768), cache(half(), 32_768));
+    }
+
+    #[test]
+    fn an_untied_head_is_held_beside_the_embedding() {
+        let found = footprint("qwen2.5-7b", LoadOptions::default(), 1).unwrap();
+        close(found.weights, 2 * 7_615_616_512, 28 * 7 * PAGE);
+        let exact = LoadOptions {
+            dtype: DTypeChoice::F32,
+            ..LoadOptions::default()
+        };
+        let wide = footprint("qwen2.5-7b", exact, 1).unwrap();
+        close(wide.weights, 4 * 7_615_616_512, 28 * 7 * PAGE);
+    }
+
+    #[test]
+    fn while_loading_less_is_needed_than_later_and_never_forgotten() {
+        let found = Footprint {
+            weights: 10 * MIB,
+            loading: 7 * MIB,
+            cache: 2 * MIB,
+            work: MIB,
+        };
+        assert_eq!(found.total(), 17 * MIB + BESIDE);
+        assert_eq!(found.beside(), 5 * MIB + BESIDE);
+    }
+
+    #[test]
+    fn what_the_kernels_do_not_take_is_refused_before_it_is_loaded() {
+        let config = serde_json::json!({
+            "model_type": "llama", "hidden_size": 36, "intermediate_size": 64,
+            "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 8, "vocab_size": 32,
+            "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+        });
+        let name = "model.layers.0.self_attn.q_proj.weight".to_string();
+        let made = Checkpoint::synthetic("m", config, vec![(name, vec![8, 36])], Format::BF16);
+        let checkpoint = made.unwrap();
+        let loader = Loader::new(&checkpoint, &LoadOptions::default()).unwrap();
+        let refused = Footprint::of(&loader, None).unwrap_err().to_string();
+        assert!(
+            refused.contains("8 x 36") && refused.contains("--device cpu"),
+            "{refused}"
+        );
+    }
+}
