@@ -115,6 +115,16 @@ impl Matrix {
     }
 }
 
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let shape = (self.rows, self.layout.width);
+        f.debug_tuple("Matrix")
+            .field(&self.layout.kind)
+            .field(&shape)
+            .finish()
+    }
+}
+
 impl Stack {
     /// Of `parts` from top to bottom, at least one.
     ///
