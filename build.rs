@@ -5,13 +5,15 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 8] = [
     "common.cuh",
     "gemv.cu",
     "rows.cu",
     "attention.cu",
     "flash.cu",
     "choice.cu",
+    "encoder.cu",
+    "segments.cu",
 ];
 
 fn main() {
