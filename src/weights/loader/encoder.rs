@@ -184,3 +184,45 @@ fn upload(
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::weights::{Checkpoint, DTypeChoice, LoadOptions};
+
+    #[test]
+    fn rows_are_filled_up_with_zeros() {
+        let shape = Filled::plain(2, 3).wide().tall();
+        assert_eq!((shape.tall, shape.wide), (8, 8));
+        let mut all = [0u8; 12];
+        fill(&mut all, &[1, 2, 3, 4], 4, 2);
+        assert_eq!(all, [1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_encoder_is_computed_in_its_own_numbers() {
+        let tensors = [
+            "visual.blocks.0.attn.proj.weight",
+            "model.embed_tokens.weight",
+        ];
+        let operand = |format, dtype| {
+            let tensors = tensors.map(|name| (name.to_string(), vec![8, 8]));
+            let checkpoint = Checkpoint::synthetic("x", json!({}), tensors.to_vec(), format);
+            let options = LoadOptions {
+                dtype,
+                ..LoadOptions::default()
+            };
+            let checkpoint = checkpoint.unwrap();
+            let operand = Loader::new(&checkpoint, &options)
+                .unwrap()
+                .encoder_operand();
+            operand
+        };
+        assert_eq!(operand(Format::BF16, DTypeChoice::Auto), Kind::BF16);
+        assert_eq!(operand(Format::F16, DTypeChoice::Auto), Kind::F16);
+        assert_eq!(operand(Format::F32, DTypeChoice::Auto), Kind::F32);
+        assert_eq!(operand(Format::BF16, DTypeChoice::F32), Kind::F32);
+    }
+}

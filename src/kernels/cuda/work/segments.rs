@@ -258,3 +258,57 @@ impl Work {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shared memory that a block may have on every GPU that the kernels run on.
+    const LEAST_SHARED: usize = 99 << 10;
+
+    #[test]
+    fn heads_are_filled_up_to_what_a_kernel_takes() {
+        let new = |dim, kind| Heads::new(16, dim, kind, true).unwrap();
+        assert_eq!(new(80, Kind::BF16).padded, 80);
+        assert_eq!(new(20, Kind::F16).padded, 64);
+        assert_eq!(new(84, Kind::F16).padded, 96);
+        assert_eq!(new(20, Kind::F32).padded, 24);
+        assert_eq!(new(80, Kind::BF16).bytes(10), 3 * 2 * 10 * 16 * 80);
+        // Past the tensor cores' kernels.
+        assert_eq!(new(132, Kind::BF16).split_kind(Kind::BF16), Kind::F32);
+        for (dim, rotated) in [(0, false), (258, false), (7, false), (6, true)] {
+            assert!(Heads::new(16, dim, Kind::BF16, rotated).is_err(), "{dim}");
+        }
+    }
+
+    #[test]
+    fn every_kernel_fits_every_gpu() {
+        for dim in (4..=256).step_by(4) {
+            for kind in [Kind::F32, Kind::F16] {
+                let heads = Heads::new(16, dim, kind, true).unwrap();
+                for segments in [&[64; 64][..], &[100_000][..]] {
+                    let (kernel, _, shared) = heads.kernel(segments, 100);
+                    assert!(shared <= LEAST_SHARED, "{kernel}: {shared}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn large_images_have_larger_tiles() {
+        let heads = Heads::new(16, 80, Kind::BF16, true).unwrap();
+        // Queries, keys and values once in windows, keys and values twice where there are more.
+        assert_eq!(
+            heads.kernel(&[64, 48], 132),
+            ("segments_80_1", 64, 3 * 64 * 176)
+        );
+        assert_eq!(
+            heads.kernel(&[1000], 132),
+            ("segments_80_1", 64, 5 * 64 * 176)
+        );
+        assert_eq!(
+            heads.kernel(&[4096], 132),
+            ("segments_80_2", 128, 6 * 64 * 176)
+        );
+    }
+}
