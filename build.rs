@@ -5,7 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 9] = [
     "common.cuh",
     "gemv.cu",
     "tiles.cu",
@@ -13,6 +13,8 @@ const SOURCES: [&str; 7] = [
     "attention.cu",
     "flash.cu",
     "choice.cu",
+    "encoder.cu",
+    "segments.cu",
 ];
 
 fn main() {

@@ -1,5 +1,9 @@
 //! An NVIDIA GPU against this machine's CPU. Where there is no GPU each test says so and passes.
 
+mod eye;
+#[path = "../crane/recipe.rs"]
+mod recipe;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 

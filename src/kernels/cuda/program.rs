@@ -18,6 +18,8 @@ const SOURCE: &str = concat!(
     include_str!("device/attention.cu"),
     include_str!("device/flash.cu"),
     include_str!("device/choice.cu"),
+    include_str!("device/encoder.cu"),
+    include_str!("device/segments.cu"),
 );
 
 /// What `nvcc` made of it when crane was built; empty where there was none.
