@@ -172,7 +172,10 @@ impl Drop for Buffer {
 fn as_bytes(numbers: &[f32]) -> &[u8] {
     // SAFETY: any f32 is four bytes.
     unsafe {
-        std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), std::mem::size_of_val(numbers))
+        std::slice::from_raw_parts(
+            numbers.as_ptr().cast::<u8>(),
+            std::mem::size_of_val(numbers),
+        )
     }
 }
 

@@ -15,6 +15,7 @@ mod driver;
 mod error;
 mod gpu;
 mod graph;
+pub mod limits;
 mod matrix;
 mod memory;
 mod pace;
