@@ -80,6 +80,11 @@ impl Kind {
         }
     }
 
+    /// What widths are multiples of, so that rows are read 16 bytes at a time.
+    pub fn widths(self) -> usize {
+        self.float_bytes().map_or(CHUNK, |bytes| 16 / bytes)
+    }
+
     /// Bytes of a chunk in the low plane, the high plane and that of the scales; None for floats.
     fn planes(self) -> Option<[usize; 3]> {
         match self {

@@ -22,7 +22,7 @@ use crate::kernels::{
 };
 
 /// A matrix ready for a linear layer, `[out, in]`.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Weight {
     /// In this machine's memory, for crane's kernels.
     Host(Arc<Matrix>),

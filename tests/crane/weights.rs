@@ -42,6 +42,8 @@ fn numbers(weight: &Weight) -> Vec<f32> {
         }
         Weight::Float(t) => t.to_dtype(DType::F32).unwrap(),
         Weight::Quantized(q) => q.dequantize(&Device::Cpu).unwrap(),
+        #[cfg(feature = "cuda")]
+        Weight::Gpu(matrix) => panic!("{matrix:?} without a GPU"),
     };
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -51,6 +53,8 @@ fn kind(weight: &Weight) -> String {
         Weight::Host(matrix) => format!("{:?}", matrix.dtype()),
         Weight::Float(t) => format!("{:?}", t.dtype()),
         Weight::Quantized(q) => format!("{:?}", q.dtype()),
+        #[cfg(feature = "cuda")]
+        Weight::Gpu(matrix) => panic!("{matrix:?} without a GPU"),
     }
 }
 

@@ -52,11 +52,7 @@ impl Matrix {
                 layout.bytes
             )));
         }
-        let sixteens = match layout.kind {
-            Kind::F32 => 4,
-            Kind::F16 | Kind::BF16 => 8,
-            _ => 32,
-        };
+        let sixteens = layout.kind.widths();
         if !layout.width.is_multiple_of(sixteens) || u32::try_from(layout.rows).is_err() {
             return Err(GpuError::Unsupported(format!(
                 "crane's GPU kernels take {:?} matrices whose width is a multiple of {sixteens}, not {}; use --device cpu",
@@ -115,6 +111,13 @@ impl Matrix {
     }
 }
 
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let kind = self.kind();
+        write!(f, "Matrix({kind:?}, {} x {})", self.rows, self.width())
+    }
+}
+
 impl Stack {
     /// Of `parts` from top to bottom, at least one.
     ///
@@ -133,7 +136,11 @@ impl Stack {
         let Some(bytes) = kind.float_bytes().map(|bytes| bytes * width) else {
             return Ok(Self { parts, whole: None });
         };
-        if parts.len() == 1 || parts.iter().any(|part| part.kind() != kind || part.first > 0) {
+        if parts.len() == 1
+            || parts
+                .iter()
+                .any(|part| part.kind() != kind || part.first > 0)
+        {
             let whole = (parts.len() == 1).then(|| parts[0].clone());
             return Ok(Self { parts, whole });
         }
