@@ -5,13 +5,14 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "common.cuh",
     "gemv.cu",
     "rows.cu",
     "attention.cu",
     "flash.cu",
     "choice.cu",
+    "conv.cu",
 ];
 
 fn main() {

@@ -16,6 +16,7 @@ const SOURCE: &str = concat!(
     include_str!("device/attention.cu"),
     include_str!("device/flash.cu"),
     include_str!("device/choice.cu"),
+    include_str!("device/conv.cu"),
 );
 
 /// What `nvcc` made of it when crane was built; empty where there was none.
