@@ -90,6 +90,16 @@ pub struct LoadOptions {
     pub tensors: bool,
 }
 
+impl LoadOptions {
+    /// Whether this machine's CPU computes.
+    pub fn on_cpu(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.device.is_cpu() && self.gpu.is_none();
+        #[cfg(not(feature = "cuda"))]
+        return self.device.is_cpu();
+    }
+}
+
 impl Default for LoadOptions {
     /// On the CPU, as stored.
     fn default() -> Self {
@@ -101,6 +111,18 @@ impl Default for LoadOptions {
             quant: None,
             cache: None,
             tensors: false,
+        }
+    }
+}
+
+impl LoadOptions {
+    /// The same place for a part that crane's own kernels alone compute: its GPU, else this machine's CPU.
+    pub fn own_kernels(&self) -> Self {
+        Self {
+            #[cfg(feature = "cuda")]
+            gpu: self.gpu.clone(),
+            dtype: self.dtype,
+            ..Self::default()
         }
     }
 }
