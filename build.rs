@@ -5,7 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "common.cuh",
     "gemv.cu",
     "tiles.cu",
@@ -15,6 +15,7 @@ const SOURCES: [&str; 9] = [
     "choice.cu",
     "encoder.cu",
     "segments.cu",
+    "conv.cu",
 ];
 
 fn main() {

@@ -1,8 +1,10 @@
 //! An NVIDIA GPU against this machine's CPU. Where there is no GPU each test says so and passes.
 
+mod convolution;
 mod eye;
 #[path = "../crane/recipe.rs"]
 mod recipe;
+mod voice;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! NVIDIA GPUs: the kernels of a decoder, and what brings them there.
+//! NVIDIA GPUs: the kernels of a decoder and of convolutions ([`conv`]), and what brings them there.
 //!
 //! The driver and cuBLASLt are opened when a GPU is asked for, so that one binary starts with and without them. One
 //! token at a time is bound by the memory that holds the weights, and by the time between two kernels: a step is five
@@ -11,6 +11,7 @@
 
 mod attention;
 mod blas;
+pub mod conv;
 mod driver;
 mod error;
 mod gpu;

@@ -20,6 +20,7 @@ const SOURCE: &str = concat!(
     include_str!("device/choice.cu"),
     include_str!("device/encoder.cu"),
     include_str!("device/segments.cu"),
+    include_str!("device/conv.cu"),
 );
 
 /// What `nvcc` made of it when crane was built; empty where there was none.
