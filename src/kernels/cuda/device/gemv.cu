@@ -236,7 +236,8 @@ template <int R, int U> struct Rows<Q2, R, U> : ChunkRows<Q2, R, U> {};
 
 extern __shared__ float4 shared_memory[];
 
-// Shared memory: the staged x, its sums, and four floats a warp.
+// Shared memory: the staged x, its sums, a float a warp for the norm, and four for the sums of its rows: a warp may be
+// done with its products before another has read the norm.
 template <int K> DEVICE void layout(u32 width, float*& xs, float*& sums, float*& scratch) {
     xs = (float*)shared_memory;
     const bool floats = K <= BF16 && K >= 0;
@@ -307,7 +308,7 @@ DEVICE void gemv(const GemvArgs& a, u32 from, u32 end, u32 out, u32 block, u32 b
         for (int r = 0; r < R; r++) acc[r] = 0.f;
         rows.products(xs, sums, a.parts[0].width, part, a.split, acc);
         if (first + blocks * together < groups) begin(group + blocks * together);
-        sum_up<R>(acc, part, a.split, scratch);
+        sum_up<R>(acc, part, a.split, scratch + blockDim.x / WARP);
         // Lane r writes row r.
         float sum = acc[0];
 #pragma unroll
@@ -359,7 +360,7 @@ template <int K, int R, int U> DEVICE void swiglu(const GemvArgs& a) {
         for (int r = 0; r < 2 * R; r++) acc[r] = 0.f;
         rows.products(xs, sums, a.parts[0].width, part, a.split, acc);
         if (first + gridDim.x * together < groups) begin(group + gridDim.x * together);
-        sum_up<2 * R>(acc, part, a.split, scratch);
+        sum_up<2 * R>(acc, part, a.split, scratch + blockDim.x / WARP);
         float gate = acc[0], up = acc[1];
 #pragma unroll
         for (int r = 1; r < R; r++)

@@ -124,7 +124,7 @@ fn shared(kind: Kind, width: usize) -> usize {
         Some(_) => width,
         None => width / 32 * 37,
     };
-    4 * (numbers + 4 * WARPS)
+    4 * (numbers + 5 * WARPS)
 }
 
 impl Work {
