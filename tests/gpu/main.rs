@@ -1,5 +1,8 @@
 //! An NVIDIA GPU against this machine's CPU. Where there is no GPU each test says so and passes.
 
+mod memory;
+mod pretended;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
