@@ -5,13 +5,17 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 10] = [
     "common.cuh",
     "gemv.cu",
+    "tiles.cu",
     "rows.cu",
     "attention.cu",
     "flash.cu",
     "choice.cu",
+    "encoder.cu",
+    "segments.cu",
+    "conv.cu",
 ];
 
 fn main() {
@@ -37,10 +41,14 @@ fn main() {
 /// What NVCC names, else that of CUDA_HOME or CUDA_PATH, of the PATH, or of the place where toolkits are installed.
 fn nvcc() -> Option<PathBuf> {
     let named = env::var_os("NVCC").map(PathBuf::from);
-    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(env::var_os);
+    let homes = ["CUDA_HOME", "CUDA_PATH"]
+        .into_iter()
+        .filter_map(env::var_os);
     let homes = homes.map(|home| Path::new(&home).join("bin/nvcc"));
     let path = env::var_os("PATH").unwrap_or_default();
-    let path: Vec<PathBuf> = env::split_paths(&path).map(|dir| dir.join("nvcc")).collect();
+    let path: Vec<PathBuf> = env::split_paths(&path)
+        .map(|dir| dir.join("nvcc"))
+        .collect();
     let usual = PathBuf::from("/usr/local/cuda/bin/nvcc");
     named
         .into_iter()

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use rayon::ThreadPool;
 
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::{self, Gpu, GpuError, Kind};
 use crate::kernels::limits::{compute, read, Arithmetic};
 
 use super::{memory, threads, BenchError};
@@ -44,6 +48,23 @@ impl Limits {
             f32: peak(&pool, Arithmetic::F32),
             bf16: peak(&pool, Arithmetic::Bf16),
             int8: peak(&pool, Arithmetic::Int8),
+        })
+    }
+
+    /// Of a GPU: bytes a second while memory is copied, and operations a second of its products. Quantised matrices meet
+    /// many tokens in bf16 there; with `halves` matrices of f16 are measured, which tensor cores multiply too.
+    ///
+    /// # Errors
+    /// Out of memory, no cuBLASLt.
+    #[cfg(feature = "cuda")]
+    pub fn of_gpu(gpu: &Arc<Gpu>, halves: bool) -> Result<Self, GpuError> {
+        let bf16 = cuda::limits::product_rate(gpu, Kind::BF16)?;
+        let plain = if halves { Kind::F16 } else { Kind::F32 };
+        Ok(Self {
+            bandwidth: cuda::limits::copy_bandwidth(gpu)?,
+            f32: cuda::limits::product_rate(gpu, plain)?,
+            bf16,
+            int8: bf16,
         })
     }
 

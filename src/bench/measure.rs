@@ -6,6 +6,8 @@ use crate::models::{self, Config, LanguageModel, DEFAULT_CONTEXT};
 #[cfg(feature = "cuda")]
 use crate::models::{Footprint, ModelError};
 use crate::text::{clock, Tokenizer};
+#[cfg(feature = "cuda")]
+use crate::weights::Format;
 use crate::weights::{DTypeChoice, LoadOptions, Loader};
 
 use super::cell::Cell;
@@ -41,6 +43,9 @@ struct Run<'a> {
     cells: Vec<Cell>,
     /// Fixed token ids, position by position: whatever stands in the cache is a prefix of them.
     stream: Vec<u32>,
+    /// Whether most weights are of f16.
+    #[cfg(feature = "cuda")]
+    halves: bool,
 }
 
 impl<'a> Run<'a> {
@@ -60,6 +65,8 @@ impl<'a> Run<'a> {
             watch,
             cells: cells.collect(),
             stream: Vec::new(),
+            #[cfg(feature = "cuda")]
+            halves: false,
         }
     }
 
@@ -72,6 +79,10 @@ impl<'a> Run<'a> {
         let config = Config::read(subject.checkpoint, architecture.model_type)?;
         let loader = Loader::new(subject.checkpoint, &subject.options)?;
         let counts = Counts::of(&loader, &config);
+        #[cfg(feature = "cuda")]
+        {
+            self.halves = counts.format == Format::F16;
+        }
         let weights = counts.format.name().to_lowercase();
         let billions = subject.checkpoint.parameters() as f64 / 1e9;
         for cell in &mut self.cells {
@@ -194,13 +205,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// For each number of threads; none on a GPU, whose limits are not measured.
+    /// For each number of threads; on a GPU, on which these change nothing, the same for all, and none without cuBLASLt.
     fn limits(
         &self,
         book: &mut Book,
         measure: fn(&mut Book, usize) -> Result<Limits, BenchError>,
     ) -> Result<Vec<Limits>, BenchError> {
-        if !self.subject.options.on_cpu() || self.watch.interrupted() {
+        if self.watch.interrupted() {
+            return Ok(Vec::new());
+        }
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.subject.options.gpu {
+            self.watch.phase("measuring the GPU's limits");
+            let halves = self.halves;
+            let limits = gpu.blas().and_then(|_| Limits::of_gpu(gpu, halves));
+            return Ok(limits.map_or(Vec::new(), |limits| {
+                vec![limits; self.request.threads.len()]
+            }));
+        }
+        if !self.subject.options.on_cpu() {
             return Ok(Vec::new());
         }
         self.watch.phase("measuring the machine's limits");

@@ -185,6 +185,7 @@ impl Session {
             marker: viewer.marker(),
             system: self.form.and_then(|form| form.system),
         });
+        self.notes.extend(viewer.note().map(str::to_string));
         self.viewer = Some(viewer);
         self.load_ms += started.elapsed().as_secs_f64() * 1e3;
         Ok(())

@@ -17,9 +17,8 @@ use std::time::Instant;
 use crate::speech::{Joiner, Listener, Manner, Problem, SayOptions, Speaker, SpeechError, Spoken};
 
 use super::exit::CliError;
-use super::interrupt;
 use super::settings::Settings;
-use super::voices;
+use super::{devices, interrupt, voices};
 use args::Output;
 use report::Report;
 use script::Script;
@@ -286,7 +285,9 @@ fn again(
     let script = Script::read(file, settings)?;
     let studio = Studio::locate(args, settings)?;
     let mut sink = AudioSink::open(output, out, studio.sample_rate(), args.stream)?;
-    let mut decoder = studio.decoder(args, settings)?;
+    let (place, note) = devices::pick(settings.wanted())?.unweighed();
+    let mut decoder = studio.decoder(args, settings, &place)?;
+    note.iter().for_each(|note| settings.note(note));
     script.check(file, &decoder)?;
     let voice = decoder.voice(&script.global)?;
     let mut joiner = Joiner::new(decoder.sample_rate());

@@ -59,6 +59,14 @@ pub enum ModelError {
     Compute(#[from] candle_core::Error),
 }
 
+#[cfg(not(feature = "cuda"))]
+impl From<std::convert::Infallible> for ModelError {
+    /// Layers that cannot fail where there is but one memory.
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {

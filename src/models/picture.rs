@@ -61,9 +61,7 @@ pub fn put(pictures: &[Picture], start: usize, x: &mut Rows) -> Result<()> {
     };
     for (at, rows) in self::rows(pictures, start..start + tokens, hidden)? {
         match x {
-            Rows::Host { x, .. } => {
-                x[at * hidden..at * hidden + rows.len()].copy_from_slice(rows)
-            }
+            Rows::Host { x, .. } => x[at * hidden..at * hidden + rows.len()].copy_from_slice(rows),
             Rows::Tensor(x) => {
                 let count = rows.len() / hidden.max(1);
                 let rows = Tensor::from_slice(rows, (count, hidden), x.device())?;

@@ -1,4 +1,18 @@
-//! Convolutions over time with the weights of a checkpoint, for the kernels of [`crate::kernels::conv`].
+//! Convolutions over time with the weights of a checkpoint.
+//!
+//! [`Conv`] and what lies between convolutions ([`Norm`], [`Depthwise`], [`Affine`]) compute on the kernels of
+//! [`crate::kernels::conv`] or on an NVIDIA GPU, as the loader says; models know neither. [`conv()`], [`pointwise`] and
+//! [`packed`] make filters for the CPU alone.
+
+mod layer;
+#[cfg(feature = "cuda")]
+mod on_gpu;
+mod parts;
+mod signal;
+
+pub use layer::{Conv, Failed, Function, Out, Space};
+pub use parts::{Affine, Depthwise, Norm, Vector};
+pub use signal::Signal;
 
 use crate::kernels::conv::{Filter, Kernel};
 use crate::kernels::{Simd, Unit};
@@ -13,6 +27,8 @@ pub struct ConvShape {
     pub stride: usize,
     pub dilation: usize,
     pub padding: usize,
+    /// Samples that it reads for each frame of the model: only a GPU that shares its work out asks.
+    pub rate: usize,
 }
 
 impl ConvShape {
@@ -30,6 +46,7 @@ impl ConvShape {
             stride: 1,
             dilation,
             padding: dilation * (size / 2),
+            rate: 1,
         }
     }
 
@@ -42,11 +59,111 @@ impl ConvShape {
             stride,
             dilation: 1,
             padding: 0,
+            rate: 1,
         }
+    }
+
+    /// Of a signal with `rate` samples a frame.
+    pub fn at_rate(self, rate: usize) -> Self {
+        Self { rate, ..self }
     }
 
     fn spacing(&self) -> [usize; 3] {
         [self.stride, self.dilation, self.padding]
+    }
+}
+
+/// The numbers of a convolution as a checkpoint has them.
+struct Numbers {
+    /// `[rows, channels, size]`; `[channels, rows, size]` of a transposed one.
+    weights: Vec<f32>,
+    /// For each index of the first dimension.
+    scales: Option<Vec<f32>>,
+    /// `[rows]`.
+    bias: Vec<f32>,
+    shape: ConvShape,
+    transposed: bool,
+}
+
+impl Numbers {
+    /// `name.weight` `[rows, channels, size]` and `name.bias` `[rows]`.
+    fn plain(loader: &Loader, name: &str, shape: ConvShape) -> Result<Self, WeightsError> {
+        let dims = [shape.rows, shape.channels, shape.size];
+        Ok(Self {
+            weights: loader.numbers(&format!("{name}.weight"), &dims)?,
+            scales: None,
+            bias: loader.numbers(&format!("{name}.bias"), &[shape.rows])?,
+            shape,
+            transposed: false,
+        })
+    }
+
+    /// `name.weight_g` `[rows, 1, 1]` and `name.weight_v` `[rows, channels, size]`, of which the weight is `g · v / ‖v‖`
+    /// (Salimans and Kingma, 2016, arXiv:1602.07868), and `name.bias`. Rows and channels change places, but for the
+    /// bias, where `transposed`.
+    fn weight_norm(
+        loader: &Loader,
+        name: &str,
+        shape: ConvShape,
+        transposed: bool,
+    ) -> Result<Self, WeightsError> {
+        let dims = match transposed {
+            false => [shape.rows, shape.channels, shape.size],
+            true => [shape.channels, shape.rows, shape.size],
+        };
+        let (weights, scales) = weight_norm(loader, name, dims)?;
+        Ok(Self {
+            weights,
+            scales: Some(scales),
+            bias: loader.numbers(&format!("{name}.bias"), &[shape.rows])?,
+            shape,
+            transposed,
+        })
+    }
+
+    /// `name.weight` `[rows, channels]` and `name.bias` `[rows]`, both times `factors` `[rows]` where there are any.
+    fn pointwise(
+        loader: &Loader,
+        name: &str,
+        [rows, channels]: [usize; 2],
+        factors: Option<&[f32]>,
+    ) -> Result<Self, WeightsError> {
+        let weights = loader.numbers(&format!("{name}.weight"), &[rows, channels])?;
+        let mut bias = loader.numbers(&format!("{name}.bias"), &[rows])?;
+        for (bias, factor) in bias.iter_mut().zip(factors.unwrap_or_default()) {
+            *bias *= factor;
+        }
+        Ok(Self {
+            weights,
+            scales: factors.map(<[f32]>::to_vec),
+            bias,
+            shape: ConvShape::same(rows, channels, 1),
+            transposed: false,
+        })
+    }
+
+    fn kernel(&self) -> Kernel<'_> {
+        Kernel {
+            weights: &self.weights,
+            scales: self.scales.as_deref(),
+            rows: self.shape.rows,
+            channels: self.shape.channels,
+            size: self.shape.size,
+        }
+    }
+
+    /// For the CPU.
+    fn pack(self, loader: &Loader, unit: Unit) -> Result<Filter, WeightsError> {
+        let (kernel, spacing) = (self.kernel(), self.shape.spacing());
+        let (simd, arena, bias) = (Simd::detect(), loader.arena(), self.bias.clone());
+        match self.transposed {
+            false => Filter::conv(simd, unit, &kernel, bias, spacing, arena),
+            true => {
+                let [stride, _, padding] = spacing;
+                Filter::transposed(simd, unit, &kernel, bias, stride, padding, arena)
+            }
+        }
+        .map_err(|e| WeightsError::io(loader.checkpoint().path(), e))
     }
 }
 
@@ -60,82 +177,22 @@ pub fn conv(
     name: &str,
     shape: ConvShape,
 ) -> Result<Filter, WeightsError> {
-    let dims = [shape.rows, shape.channels, shape.size];
-    let weights = loader.numbers(&format!("{name}.weight"), &dims)?;
-    let bias = loader.numbers(&format!("{name}.bias"), &[shape.rows])?;
-    packed(loader, unit, &weights, None, bias, shape)
-}
-
-/// The same from `name.weight_g` `[rows, 1, 1]` and `name.weight_v` `[rows, channels, size]`, of which the weight is
-/// `g · v / ‖v‖` (Salimans and Kingma, 2016, arXiv:1602.07868).
-///
-/// # Errors
-/// As [`conv`].
-pub fn weight_norm_conv(
-    loader: &Loader,
-    unit: Unit,
-    name: &str,
-    shape: ConvShape,
-) -> Result<Filter, WeightsError> {
-    let dims = [shape.rows, shape.channels, shape.size];
-    let (weights, scales) = weight_norm(loader, name, dims)?;
-    let bias = loader.numbers(&format!("{name}.bias"), &[shape.rows])?;
-    packed(loader, unit, &weights, Some(&scales), bias, shape)
-}
-
-/// The transposed convolution of `name.weight_g` `[channels, 1, 1]`, `name.weight_v` `[channels, rows, size]` and
-/// `name.bias`, whose result is `shape.stride` times as long.
-///
-/// # Errors
-/// As [`conv`].
-pub fn weight_norm_transposed(
-    loader: &Loader,
-    unit: Unit,
-    name: &str,
-    shape: ConvShape,
-) -> Result<Filter, WeightsError> {
-    let dims = [shape.channels, shape.rows, shape.size];
-    let (weights, scales) = weight_norm(loader, name, dims)?;
-    let bias = loader.numbers(&format!("{name}.bias"), &[shape.rows])?;
-    let kernel = Kernel {
-        weights: &weights,
-        scales: Some(&scales),
-        rows: shape.rows,
-        channels: shape.channels,
-        size: shape.size,
-    };
-    let simd = Simd::detect();
-    Filter::transposed(
-        simd,
-        unit,
-        &kernel,
-        bias,
-        shape.stride,
-        shape.padding,
-        loader.arena(),
-    )
-    .map_err(|e| WeightsError::io(loader.checkpoint().path(), e))
+    Numbers::plain(loader, name, shape)?.pack(loader, unit)
 }
 
 /// A linear layer over channels: `name.weight` `[rows, channels]`, `name.bias` `[rows]`, both times `factors` `[rows]`
 /// where there are any.
 ///
 /// # Errors
-/// As [`conv`].
+/// As [`conv()`].
 pub fn pointwise(
     loader: &Loader,
     unit: Unit,
     name: &str,
-    [rows, channels]: [usize; 2],
+    dims: [usize; 2],
     factors: Option<&[f32]>,
 ) -> Result<Filter, WeightsError> {
-    let weights = loader.numbers(&format!("{name}.weight"), &[rows, channels])?;
-    let mut bias = loader.numbers(&format!("{name}.bias"), &[rows])?;
-    for (bias, factor) in bias.iter_mut().zip(factors.unwrap_or_default()) {
-        *bias *= factor;
-    }
-    let shape = ConvShape::same(rows, channels, 1);
-    packed(loader, unit, &weights, factors, bias, shape)
+    Numbers::pointwise(loader, name, dims, factors)?.pack(loader, unit)
 }
 
 /// Numbers at hand as a filter.
@@ -165,6 +222,7 @@ pub fn packed(
 /// What convolutions compute in: products of bf16 where that is asked for and the CPU has them, else f32.
 pub fn unit(loader: &Loader) -> Unit {
     match loader.asked() {
+        _ if loader.on_gpu() => Unit::F32,
         DTypeChoice::BF16 if Simd::detect() == Simd::Avx512Bf16 => Unit::Pairs,
         _ => Unit::F32,
     }

@@ -1,5 +1,8 @@
 //! A block of an image encoder: every patch sees all of its segment (a window, or the whole image).
 
+#[cfg(feature = "cuda")]
+mod on_gpu;
+
 use std::ops::Range;
 
 use candle_core::{bail, Result};

@@ -201,7 +201,9 @@ impl Linear {
                 candle_core::bail!("a layer of this device meets activations of another one")
             }
             #[cfg(feature = "cuda")]
-            Held::Gpu(_) => candle_core::bail!("a layer of a GPU meets activations of another device"),
+            Held::Gpu(_) => {
+                candle_core::bail!("a layer of a GPU meets activations of another device")
+            }
             Held::Float(weight) => x
                 .to_dtype(weight.dtype())?
                 .matmul(&weight.t()?)?

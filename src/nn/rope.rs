@@ -110,7 +110,8 @@ impl Rope {
         #[cfg(feature = "cuda")]
         let gpu = match loader.gpu() {
             Some(gpu) => {
-                let made = crate::kernels::cuda::Rope::new(gpu, &inv_freq, config.sections, magnitude);
+                let made =
+                    crate::kernels::cuda::Rope::new(gpu, &inv_freq, config.sections, magnitude);
                 Some(made.map_err(candle_core::Error::wrap)?)
             }
             None => None,

@@ -141,8 +141,8 @@ pub fn listen(
                 }
                 .into());
             }
-            let encoder = bicodec::SemanticEncoder::load(&loader, &codec)?;
-            Some(encoder.tokens(&features))
+            let mut encoder = bicodec::SemanticEncoder::load(&loader, &codec)?;
+            Some(encoder.tokens(&features)?)
         }
         false => None,
     };

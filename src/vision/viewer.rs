@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::VisionError;
 use crate::image::{self, ImageProcessor, ImageSource, Limits};
-use crate::models::vision::{mmproj, ImageEncoder, Marker, Patches};
+use crate::models::vision::{self, mmproj, ImageEncoder, Marker, Patches};
 use crate::models::{self, Encoded};
 use crate::weights::{Checkpoint, LoadOptions, Loader};
 
@@ -15,6 +15,8 @@ use crate::weights::{Checkpoint, LoadOptions, Loader};
 pub struct Viewer {
     encoder: Box<dyn ImageEncoder>,
     processor: ImageProcessor,
+    /// What the user should know of where the encoder computes.
+    note: Option<String>,
     seen: Vec<(ImageSource, Arc<Look>)>,
 }
 
@@ -83,7 +85,7 @@ impl Viewer {
             Some(file) => Checkpoint::open(file)?,
             None => model,
         };
-        let encoder = Self::encoder(&checkpoint, options)?;
+        let (encoder, note) = Self::encoder(&checkpoint, options)?;
         let file = file.unwrap_or_else(|| path.to_path_buf());
         let wanted = match mmproj::is(&checkpoint) {
             true => models::summary(&Checkpoint::open(path)?)?.hidden_size,
@@ -100,6 +102,7 @@ impl Viewer {
         Ok(Self {
             encoder,
             processor,
+            note,
             seen: Vec::new(),
         })
     }
@@ -107,10 +110,16 @@ impl Viewer {
     fn encoder(
         checkpoint: &Checkpoint,
         options: &LoadOptions,
-    ) -> Result<Box<dyn ImageEncoder>, VisionError> {
+    ) -> Result<(Box<dyn ImageEncoder>, Option<String>), VisionError> {
         let loader = Loader::new(checkpoint, options)?;
-        models::load_encoder(&loader)?
-            .ok_or_else(|| VisionError::TextOnly(checkpoint.path().display().to_string()))
+        let encoder = models::load_encoder(&loader)?
+            .ok_or_else(|| VisionError::TextOnly(checkpoint.path().display().to_string()))?;
+        Ok((encoder, vision::note(&loader)))
+    }
+
+    /// What the user should know of where the encoder computes.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// How images stand in a prompt.

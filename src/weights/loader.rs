@@ -21,6 +21,9 @@ use crate::kernels::{
     Arena, CacheType, FloatData, FloatType, Matrix, PackedMatrix, SharedBytes, Simd,
 };
 
+#[cfg(feature = "cuda")]
+pub use encoder::Filled;
+
 /// A matrix ready for a linear layer, `[out, in]`.
 #[derive(Debug, Clone)]
 pub enum Weight {
@@ -478,6 +481,8 @@ impl<'a> Found<'a> {
     }
 }
 
+#[cfg(feature = "cuda")]
+mod encoder;
 #[cfg(feature = "cuda")]
 mod on_gpu;
 #[cfg(test)]

@@ -27,6 +27,8 @@ mod shards;
 pub use checkpoint::{Checkpoint, Header};
 pub use error::WeightsError;
 pub use format::{Format, TensorInfo};
+#[cfg(feature = "cuda")]
+pub use loader::Filled;
 pub use loader::{Loader, Weight};
 pub use metadata::{Metadata, Value};
 pub use notes::{histogram, is_encoder};

@@ -115,6 +115,18 @@ impl Default for LoadOptions {
     }
 }
 
+impl LoadOptions {
+    /// The same place for a part that crane's own kernels alone compute: its GPU, else this machine's CPU.
+    pub fn own_kernels(&self) -> Self {
+        Self {
+            #[cfg(feature = "cuda")]
+            gpu: self.gpu.clone(),
+            dtype: self.dtype,
+            ..Self::default()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

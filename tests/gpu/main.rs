@@ -1,7 +1,12 @@
 //! An NVIDIA GPU against this machine's CPU. Where there is no GPU each test says so and passes.
 
+mod convolution;
+mod eye;
 mod memory;
 mod pretended;
+#[path = "../crane/recipe.rs"]
+mod recipe;
+mod voice;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +31,13 @@ fn gpu() -> Option<Arc<Gpu>> {
 }
 
 /// Gain, bias and weights as seeded numbers, nothing at its default value.
-fn synthetic(heads: usize, kv_heads: usize, head_dim: usize, qwen3: bool, inner: usize) -> Checkpoint {
+fn synthetic(
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    qwen3: bool,
+    inner: usize,
+) -> Checkpoint {
     let (hidden, vocabulary, layers) = (heads * head_dim, 1000, 2);
     let model_type = if qwen3 { "qwen3" } else { "qwen2" };
     let config = json!({
@@ -37,7 +48,10 @@ fn synthetic(heads: usize, kv_heads: usize, head_dim: usize, qwen3: bool, inner:
     });
     let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
     let mut tensors = vec![
-        ("model.embed_tokens.weight".to_string(), vec![vocabulary, hidden]),
+        (
+            "model.embed_tokens.weight".to_string(),
+            vec![vocabulary, hidden],
+        ),
         ("model.norm.weight".to_string(), vec![hidden]),
     ];
     for layer in 0..layers {
@@ -102,7 +116,10 @@ fn difference(found: &[f32], expected: &[f32]) -> f32 {
         .iter()
         .fold((f32::MAX, f32::MIN), |(l, h), &x| (l.min(x), h.max(x)));
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    let worst = worst.fold(0f32, |a, b| if b.is_nan() { f32::INFINITY } else { a.max(b) });
+    let worst = worst.fold(
+        0f32,
+        |a, b| if b.is_nan() { f32::INFINITY } else { a.max(b) },
+    );
     worst / (high - low)
 }
 
@@ -112,7 +129,13 @@ fn row(model: &mut dyn LanguageModel, tokens: &[u32]) -> Vec<f32> {
 
 /// A prompt of `len` tokens, then steps (the third and later ones as recorded), a roll-back, another part of a prompt and
 /// one more step.
-fn compare(what: &str, mut a: Box<dyn LanguageModel>, mut b: Box<dyn LanguageModel>, len: usize, bound: f32) {
+fn compare(
+    what: &str,
+    mut a: Box<dyn LanguageModel>,
+    mut b: Box<dyn LanguageModel>,
+    len: usize,
+    bound: f32,
+) {
     let vocabulary = b.vocab_size();
     let room = b.context() - 40;
     let prompt = ids(1, len.min(room), vocabulary);
@@ -122,16 +145,32 @@ fn compare(what: &str, mut a: Box<dyn LanguageModel>, mut b: Box<dyn LanguageMod
         worst.push(off);
         assert!(off <= bound, "{what}: {part}: {off} > {bound}");
     };
-    check("prompt".into(), row(a.as_mut(), &prompt), row(b.as_mut(), &prompt));
+    check(
+        "prompt".into(),
+        row(a.as_mut(), &prompt),
+        row(b.as_mut(), &prompt),
+    );
     for (i, token) in ids(2, 6, vocabulary).into_iter().enumerate() {
-        check(format!("step {i}"), row(a.as_mut(), &[token]), row(b.as_mut(), &[token]));
+        check(
+            format!("step {i}"),
+            row(a.as_mut(), &[token]),
+            row(b.as_mut(), &[token]),
+        );
     }
     let kept = prompt.len() / 2;
     a.truncate(kept);
     b.truncate(kept);
     let more = ids(3, 19, vocabulary);
-    check("second part".into(), row(a.as_mut(), &more), row(b.as_mut(), &more));
-    check("last step".into(), row(a.as_mut(), &[7]), row(b.as_mut(), &[7]));
+    check(
+        "second part".into(),
+        row(a.as_mut(), &more),
+        row(b.as_mut(), &more),
+    );
+    check(
+        "last step".into(),
+        row(a.as_mut(), &[7]),
+        row(b.as_mut(), &[7]),
+    );
     let worst = worst.into_iter().fold(0f32, f32::max);
     println!("{what}: {worst:.2e} of the spread");
 }
@@ -177,7 +216,13 @@ fn tiny_quantised_models_as_they_are_stored() {
             continue;
         }
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let found = load(&checkpoint, Some(&gpu), DTypeChoice::Auto, None, CacheType::F32);
+        let found = load(
+            &checkpoint,
+            Some(&gpu),
+            DTypeChoice::Auto,
+            None,
+            CacheType::F32,
+        );
         let exact = load(&checkpoint, None, DTypeChoice::F32, None, CacheType::F32);
         compare(&format!("{name} stored"), found, exact, 70, 3e-2);
     }
@@ -216,7 +261,15 @@ fn quantised_at_load() {
     let Some(gpu) = gpu() else { return };
     let checkpoint = synthetic(16, 2, 128, false, 2560);
     for quant in [Quant::Q8_0, Quant::Q4_0, Quant::Q4K, Quant::Q6K] {
-        let of = |gpu| load(&checkpoint, gpu, DTypeChoice::Auto, Some(quant), CacheType::F16);
+        let of = |gpu| {
+            load(
+                &checkpoint,
+                gpu,
+                DTypeChoice::Auto,
+                Some(quant),
+                CacheType::F16,
+            )
+        };
         compare(&format!("{quant}"), of(Some(&gpu)), of(None), 100, 4e-2);
     }
 }
@@ -225,7 +278,13 @@ fn quantised_at_load() {
 fn sequences_side_by_side() {
     let Some(gpu) = gpu() else { return };
     let checkpoint = synthetic(14, 2, 64, false, 1536);
-    let mut model = load(&checkpoint, Some(&gpu), DTypeChoice::F32, None, CacheType::F32);
+    let mut model = load(
+        &checkpoint,
+        Some(&gpu),
+        DTypeChoice::F32,
+        None,
+        CacheType::F32,
+    );
     let prompts: Vec<Vec<u32>> = (0..3).map(|i| ids(i, 20 + 7 * i as usize, 1000)).collect();
     let mut alone = Vec::new();
     for prompt in &prompts {
@@ -270,7 +329,10 @@ fn a_part_of_the_vocabulary_and_all_positions() {
     }
     for token in 0..4 {
         let (x, y) = (row(a.as_mut(), &[token]), row(b.as_mut(), &[token]));
-        assert!(x[..100].iter().chain(&x[333..]).all(|x| *x == f32::NEG_INFINITY));
+        assert!(x[..100]
+            .iter()
+            .chain(&x[333..])
+            .all(|x| *x == f32::NEG_INFINITY));
         assert!(difference(&x[100..333], &y[100..333]) < 1e-3);
     }
     a.restrict(None);

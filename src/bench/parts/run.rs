@@ -53,6 +53,8 @@ pub struct Expected {
     pub load_ms: f64,
     /// None where it is not counted.
     pub need: Option<Need>,
+    /// What computes, where it is not the subject's device.
+    pub device: Option<&'static str>,
     /// Names of the parts and what each needs.
     pub parts: Vec<(String, Option<Need>)>,
 }
@@ -240,6 +242,9 @@ fn fill<T>(cell: &mut Cell<T>, expected: &Expected, limits: &Limits) {
         row.max_ts = Some(times.max_ts);
     }
     row.weights = expected.weights.clone();
+    if let Some(device) = expected.device {
+        row.device = device.into();
+    }
     row.n_tokens = expected.n_tokens;
     let size = |[width, height]: [usize; 2]| format!("{width}x{height}");
     row.image = expected.image.map(|[shown, _]| size(shown));

@@ -86,7 +86,7 @@ impl Instrument for Listener {
         let features = self.wav2vec2.features(&self.samples, &go_on)?;
         let features = features.ok_or(BenchError::Interrupted)?;
         let features_done = started.elapsed();
-        std::hint::black_box(self.semantic.tokens(&features));
+        std::hint::black_box(self.semantic.tokens(&features)?);
         Ok(vec![
             mel_done,
             global_done - mel_done,

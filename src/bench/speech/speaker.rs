@@ -16,7 +16,7 @@ use crate::models::spark::{self, TOKENS_A_SECOND};
 use crate::models::{self, Config, LanguageModel, ModelError};
 use crate::nn::conv;
 use crate::speech::stream::Stream;
-use crate::weights::{LoadOptions, Loader};
+use crate::weights::Loader;
 
 /// Tokens of a prompt, and of an answer to it.
 const PROMPT: usize = 64;
@@ -44,6 +44,8 @@ pub struct Speaker {
     codec_ms: f64,
     /// Whether the language model computes on the CPU, whose limits are known.
     llm_on_cpu: bool,
+    /// The same of the codec: it takes a GPU of crane's own kernels, and no other.
+    codec_on_cpu: bool,
     /// Tokens before the first samples of a stream, and seconds that these last; known once they were made.
     first: (usize, f64),
 }
@@ -70,10 +72,7 @@ impl Speaker {
         drop(loader);
 
         let started = Instant::now();
-        let options = LoadOptions {
-            dtype: subject.options.dtype,
-            ..LoadOptions::default()
-        };
+        let options = subject.options.own_kernels();
         let loader = Loader::new(&model.codec, &options)?;
         let decoder = Decoder::load(&loader, &model.codec_config)?;
         let codec_ms = milliseconds(started);
@@ -94,6 +93,7 @@ impl Speaker {
             llm_ms,
             codec_ms,
             llm_on_cpu: subject.options.on_cpu(),
+            codec_on_cpu: options.on_cpu(),
             first: (0, 0.0),
         })
     }
@@ -153,6 +153,11 @@ impl Speaker {
 
     fn seconds(&self, samples: usize) -> f64 {
         samples as f64 / f64::from(self.decoder.sample_rate())
+    }
+
+    /// Where it is not the language model's.
+    fn codec_device(&self) -> Option<&'static str> {
+        (self.codec_on_cpu && !self.llm_on_cpu).then_some("cpu")
     }
 
     fn need(&self) -> Need {
@@ -224,6 +229,7 @@ impl Instrument for Speaker {
                 n_tokens: Some(self.first.0),
                 audio_s: Some(self.first.1),
                 load_ms: self.codec_ms,
+                device: self.codec_device(),
                 ..nothing
             },
             Test::Speech => Expected {
@@ -238,7 +244,8 @@ impl Instrument for Speaker {
                 n_tokens: Some(DECODED),
                 audio_s: Some(self.seconds(DECODED * self.decoder.samples_a_token())),
                 load_ms: self.codec_ms,
-                need: Some(self.need()),
+                need: self.codec_on_cpu.then(|| self.need()),
+                device: self.codec_device(),
                 ..nothing
             },
         }

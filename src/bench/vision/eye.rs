@@ -11,7 +11,7 @@ use crate::bench::parts::{Expected, Instrument, Need, Subject};
 use crate::bench::passes::{milliseconds, token_ids};
 use crate::bench::{memory, BenchError, Watch};
 use crate::image::{ImageProcessor, Limits, Picture, Prepared};
-use crate::models::vision::{ImageEncoder, Patches};
+use crate::models::vision::{self, ImageEncoder, Patches};
 use crate::models::{self, Encoded};
 use crate::vision::VisionError;
 use crate::weights::{Format, Loader};
@@ -19,7 +19,7 @@ use crate::weights::{Format, Loader};
 /// Where the encoded image is left for the language model.
 type Made = RefCell<Option<Arc<Encoded>>>;
 
-/// Processor and encoder, loaded, with a picture. They compute on the CPU, whatever reads the rows.
+/// Processor and encoder, loaded, with a picture.
 pub struct Eye<'a> {
     encoder: Box<dyn ImageEncoder>,
     processor: ImageProcessor,
@@ -28,6 +28,8 @@ pub struct Eye<'a> {
     count: Count,
     format: Format,
     load_ms: f64,
+    /// Whether the encoder computes on the CPU, whose limits are known.
+    on_cpu: bool,
     made: &'a Made,
 }
 
@@ -36,12 +38,19 @@ impl<'a> Eye<'a> {
         subject: &Subject<Model>,
         size: [usize; 2],
         made: &'a Made,
+        watch: &dyn Watch,
     ) -> Result<Self, BenchError> {
         let checkpoint = subject.model.encoder();
         let whole = Loader::new(checkpoint, &subject.options)?;
         let loader = whole.for_kernels();
         let (format, bytes) = count::held(&loader);
-        memory::check(bytes)?;
+        let on_cpu = vision::on_host(&whole);
+        if on_cpu {
+            memory::check(bytes)?;
+        }
+        vision::note(&whole)
+            .iter()
+            .for_each(|note| watch.note(note));
         let started = Instant::now();
         let encoder = models::load_encoder(&whole)?
             .ok_or_else(|| VisionError::TextOnly(subject.name.clone()))?;
@@ -64,6 +73,7 @@ impl<'a> Eye<'a> {
             prepared,
             format,
             load_ms,
+            on_cpu,
             made,
         })
     }
@@ -122,7 +132,7 @@ impl Instrument for Eye<'_> {
             _ => Expected {
                 weights: self.format.name().to_lowercase(),
                 counts_tokens: true,
-                need: Some(Need {
+                need: self.on_cpu.then_some(Need {
                     operations: 2.0 * self.count.products as f64,
                     arithmetic: arithmetic(self.format),
                     exact: 2.0 * self.count.exact as f64,

@@ -34,7 +34,7 @@ pub fn look(
 ) -> (Vec<Outcome>, Option<Arc<Encoded>>) {
     let made = RefCell::default();
     let tests = [Test::Preprocess, Test::Encode];
-    let load = || Eye::load(subject, size, &made);
+    let load = || Eye::load(subject, size, &made, watch);
     let rows = measured(subject, request, &tests, book, watch, &load);
     (rows, made.into_inner())
 }

@@ -176,6 +176,17 @@ where
 }
 
 impl Picked {
+    /// Loading onto it what is so small that its room is not weighed, and what the user should know of the choice.
+    pub fn unweighed(self) -> (LoadOptions, Option<String>) {
+        let options = LoadOptions {
+            device: self.device,
+            #[cfg(feature = "cuda")]
+            gpu: self.gpu,
+            ..LoadOptions::default()
+        };
+        (options, self.note)
+    }
+
     /// Where the model of `checkpoint` goes, to hold `context` tokens (None: as many as it does by itself): here, or to
     /// the CPU where there is no room and the user left the choice. Of `options` the device is filled in.
     ///

@@ -107,11 +107,17 @@ impl Studio {
         }
     }
 
-    /// The codec's decoder alone.
+    /// The codec's decoder alone, on the GPU of `place`, else on the CPU.
     ///
-    /// Where the language model is quantised and nothing else is asked for, it computes with bf16, if the CPU has
-    /// products of them: what that changes (41 dB below the speech) is less than what quantising does.
-    pub fn decoder(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Decoder> {
+    /// On a GPU it computes in f32. On the CPU, where the language model is quantised and nothing else is asked for, it
+    /// computes with bf16, if the CPU has products of them: what that changes (41 dB below the speech) is less than what
+    /// quantising does.
+    pub fn decoder(
+        &self,
+        args: &TtsArgs,
+        settings: &Settings,
+        place: &LoadOptions,
+    ) -> anyhow::Result<Decoder> {
         let quantised = args.quant.quant.choice().is_some();
         let dtype = match settings.dtype {
             DTypeChoice::Auto if quantised => DTypeChoice::BF16,
@@ -119,7 +125,7 @@ impl Studio {
         };
         let options = LoadOptions {
             dtype,
-            ..LoadOptions::default()
+            ..place.own_kernels()
         };
         let loader = Loader::new(&self.codec, &options)?;
         Ok(Decoder::load(&loader, &self.config)?)
@@ -141,7 +147,7 @@ impl Studio {
         let (model, tokenizer, decoder) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
             let model = place.load(&loader, &|loader| models::load(loader, args.ctx_size));
-            let decoder = self.decoder(args, settings);
+            let decoder = self.decoder(args, settings, &place.options);
             (model, tokenizer.join(), decoder)
         });
         let model = model?;

@@ -18,6 +18,7 @@ pub enum Activation<'a> {
     /// The exact one, by erf.
     Gelu,
     Relu,
+    Tanh,
     /// `scale · max(x, 0) + shift`: a batch norm after a ReLU.
     ReluAffine {
         scale: &'a [f32],
@@ -36,6 +37,7 @@ impl Activation<'_> {
             }),
             Self::Gelu => simd.run(Gelu(x)),
             Self::Relu => x.iter_mut().for_each(|x| *x = x.max(0.0)),
+            Self::Tanh => x.iter_mut().for_each(|x| *x = x.tanh()),
             Self::ReluAffine { scale, shift } => {
                 let (scale, shift) = (scale[channel], shift[channel]);
                 x.iter_mut().for_each(|x| *x = x.max(0.0) * scale + shift);

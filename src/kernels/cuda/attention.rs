@@ -5,14 +5,16 @@ use std::sync::Arc;
 use super::error::GpuError;
 use super::gpu::{Arguments, Gpu, Launch};
 use super::memory::{Address, Buffer};
-use crate::kernels::planes::Kind;
 use super::work::{Place, Work, TICKET_BYTES};
+use crate::kernels::planes::Kind;
 
 /// Tokens that the first allocation of a cache holds.
 const FIRST_CAPACITY: usize = 1024;
 /// Tokens that a block of a step looks at, at least, before another one shares the work.
 const LEAST_TOKENS: usize = 128;
 const MOST_SPLITS: usize = 64;
+/// Up to so many splits each head has blocks of its own.
+const FEW_SPLITS: usize = 4;
 /// Heads that a block works on together.
 const HEADS: [usize; 3] = [1, 2, 4];
 const WARPS: usize = 8;
@@ -160,9 +162,11 @@ struct StepAttention {
     keys: Address,
     values: Address,
     cached: Address,
+    capacity: u32,
     heads: u32,
     kv_heads: u32,
     dim: u32,
+    group: u32,
     window: u32,
     scale: f32,
     splits: u32,
@@ -297,12 +301,18 @@ impl AttentionShape {
         }
     }
 
-    /// Which kernel of a table above, how many blocks share a key head, and their shared memory.
-    fn kernel<'a>(&self, table: &[[[&'a str; 3]; 3]; 2], kind: Kind) -> (&'a str, usize, usize) {
+    /// Which kernel of a table above, for at most `together` heads a block, how many blocks share a key head, and their
+    /// shared memory.
+    fn kernel<'a>(
+        &self,
+        table: &[[[&'a str; 3]; 3]; 2],
+        kind: Kind,
+        together: usize,
+    ) -> (&'a str, usize, usize) {
         let group = self.heads / self.kv_heads;
         let which = HEADS
             .iter()
-            .position(|&heads| group <= heads)
+            .position(|&heads| group.min(together) <= heads)
             .unwrap_or(HEADS.len() - 1);
         let lanes = match self.head_dim {
             ..=64 => 0,
@@ -329,7 +339,13 @@ impl Work {
         qkv: Address,
         cached: Address,
     ) -> Result<Address, GpuError> {
-        let (kernel, groups, shared) = shape.kernel(&STEP, cache.kind);
+        // Few tokens are soon seen: each head has its own block. Of many, heads share what they read.
+        let together = if self.splits <= FEW_SPLITS {
+            1
+        } else {
+            HEADS[2]
+        };
+        let (kernel, groups, shared) = shape.kernel(&STEP, cache.kind, together);
         let blocks = shape.kv_heads * groups;
         let most = (2 * self.gpu.info().multiprocessors as usize / blocks).clamp(1, MOST_SPLITS);
         let splits = self.splits.min(most);
@@ -353,16 +369,18 @@ impl Work {
             keys,
             values,
             cached,
+            capacity: cache.capacity as u32,
             heads: shape.heads as u32,
             kv_heads: shape.kv_heads as u32,
             dim: shape.head_dim as u32,
+            group: (shape.heads / shape.kv_heads) as u32,
             window: shape.window(),
             scale: shape.scale(),
             splits: splits as u32,
             least: LEAST_TOKENS as u32,
             partial: self.place(
                 Place::Partial,
-                4 * shape.heads * most * (shape.head_dim + 2),
+                4 * shape.heads * MOST_SPLITS * (shape.head_dim + 2),
             )?,
             tickets: self.place(Place::Tickets, TICKET_BYTES)?,
             out,
@@ -420,7 +438,11 @@ impl Work {
                 Kind::F16 => "append_f16",
                 _ => "append_f32",
             },
-            blocks: [tokens as u32, (heads + 2 * kv_heads).div_ceil(WARPS as u32), 1],
+            blocks: [
+                tokens as u32,
+                (heads + 2 * kv_heads).div_ceil(WARPS as u32),
+                1,
+            ],
             threads: 32 * WARPS as u32,
             shared: 4 * WARPS * 2 * shape.head_dim,
         };
@@ -450,7 +472,7 @@ impl Work {
             self.gpu.launch(&launch, &arguments)?;
             return Ok(out);
         }
-        let (kernel, groups, shared) = shape.kernel(&ROWS, cache.kind);
+        let (kernel, groups, shared) = shape.kernel(&ROWS, cache.kind, HEADS[2]);
         let arguments = RowAttention {
             q,
             keys,

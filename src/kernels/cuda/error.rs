@@ -18,7 +18,7 @@ pub enum GpuError {
     OldDriver { driver: i32 },
     #[error("the GPU's kernels cannot be built: {0}")]
     Kernels(String),
-    #[error("out of GPU memory: {asked} MiB more are needed, {free} of {total} MiB are free; a smaller --ctx-size, --quant or another --device takes less")]
+    #[error("out of GPU memory: {asked} MiB more are needed, {free} of {total} MiB are free; a smaller --ctx-size, for images a smaller --max-pixels, --quant or another --device takes less")]
     OutOfMemory { asked: u64, free: u64, total: u64 },
     /// The driver itself found no room.
     #[error(

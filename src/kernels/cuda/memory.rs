@@ -63,11 +63,7 @@ impl Buffer {
 
     /// A copy of `numbers`.
     pub fn of_numbers(gpu: &Arc<Gpu>, numbers: &[f32]) -> Result<Self, GpuError> {
-        // SAFETY: any f32 is four bytes.
-        let bytes = unsafe {
-            std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), std::mem::size_of_val(numbers))
-        };
-        Self::of(gpu, bytes)
+        Self::of(gpu, as_bytes(numbers))
     }
 
     /// Copies `bytes` to byte `at`, behind all work so far; returns when they may change.
@@ -86,6 +82,11 @@ impl Buffer {
                 self.gpu.stream,
             )
         })
+    }
+
+    /// [`Buffer::write`] for numbers from the `at`-th on.
+    pub fn write_numbers(&self, at: usize, numbers: &[f32]) -> Result<(), GpuError> {
+        self.write(4 * at, as_bytes(numbers))
     }
 
     /// Copies from byte `at` into `bytes`, behind all work so far, and waits for it.
@@ -165,6 +166,16 @@ impl Drop for Buffer {
             // SAFETY: allocated by cuMemAlloc and freed once; the call waits for work that uses it.
             let _ = unsafe { sys::cuMemFree_v2(self.address) };
         }
+    }
+}
+
+fn as_bytes(numbers: &[f32]) -> &[u8] {
+    // SAFETY: any f32 is four bytes.
+    unsafe {
+        std::slice::from_raw_parts(
+            numbers.as_ptr().cast::<u8>(),
+            std::mem::size_of_val(numbers),
+        )
     }
 }
 

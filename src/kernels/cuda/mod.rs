@@ -1,21 +1,25 @@
-//! NVIDIA GPUs: the kernels of a decoder, and what brings them there.
+//! NVIDIA GPUs: the kernels of a decoder and of convolutions ([`conv`]), and what brings them there.
 //!
 //! The driver and cuBLASLt are opened when a GPU is asked for, so that one binary starts with and without them. One
 //! token at a time is bound by the memory that holds the weights, and by the time between two kernels: a step is five
 //! kernels a layer ([`Work::step_attention`], [`Work::step_mlp`]) that are recorded once and replayed ([`Graph`]), each
 //! of which starts while the one before it still runs and fetches its weights. Many tokens at a time are bound by
-//! arithmetic: products go to cuBLASLt, attention to tensor cores.
+//! arithmetic: products go to cuBLASLt, attention to tensor cores. So are the patches of an image, whose encoder has
+//! kernels of its own ([`Work::encoder_layer`]).
 //!
 //! The device code is in `device/`; its structs and those marked "as the device code has it" are the same.
 
 mod attention;
 mod blas;
+pub mod conv;
 mod driver;
 mod error;
 mod gpu;
 mod graph;
+pub mod limits;
 mod matrix;
 mod memory;
+mod pace;
 mod program;
 mod rope;
 mod work;
@@ -28,5 +32,6 @@ pub use gpu::Gpu;
 pub use graph::Graph;
 pub use matrix::{Matrix, Stack};
 pub use memory::Buffer;
+pub use pace::Pace;
 pub use rope::Rope;
-pub use work::{Likely, Norm, Work};
+pub use work::{Dense, EncoderLayer, GatedUnit, Heads, Likely, Norm, Segments, Work};

@@ -13,10 +13,14 @@ use super::error::{check, GpuError};
 const SOURCE: &str = concat!(
     include_str!("device/common.cuh"),
     include_str!("device/gemv.cu"),
+    include_str!("device/tiles.cu"),
     include_str!("device/rows.cu"),
     include_str!("device/attention.cu"),
     include_str!("device/flash.cu"),
     include_str!("device/choice.cu"),
+    include_str!("device/encoder.cu"),
+    include_str!("device/segments.cu"),
+    include_str!("device/conv.cu"),
 );
 
 /// What `nvcc` made of it when crane was built; empty where there was none.

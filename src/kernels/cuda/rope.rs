@@ -44,7 +44,14 @@ impl Rope {
         Ok(Self {
             frequencies: Buffer::of_numbers(gpu, frequencies)?,
             half,
-            sections: [time, if sections.is_some() { time + height } else { half }],
+            sections: [
+                time,
+                if sections.is_some() {
+                    time + height
+                } else {
+                    half
+                },
+            ],
             magnitude,
         })
     }

@@ -1,7 +1,11 @@
 //! Where a forward pass works: activations and scratch memory on a GPU, kept from pass to pass.
 
 mod choice;
+mod connector;
+mod encoder;
 mod pass;
+mod patches;
+mod segments;
 mod step;
 
 use std::sync::Arc;
@@ -11,6 +15,9 @@ use super::gpu::Gpu;
 use super::memory::{Address, Buffer, Shared};
 use crate::kernels::planes::Kind;
 pub use choice::Likely;
+pub use connector::GatedUnit;
+pub use encoder::{Dense, EncoderLayer};
+pub use segments::{Heads, Segments};
 pub use step::Norm;
 pub(super) use step::TICKET_BYTES;
 
@@ -41,6 +48,12 @@ pub(super) enum Place {
     Dequantised,
     /// Scratch memory of cuBLASLt.
     Scratch,
+    /// The patches of an image as they came, f32.
+    Patches,
+    /// Which rows are gathered.
+    Order,
+    /// Which queries of an encoder see which keys.
+    Tiles,
     /// Sums and softmax ends of the splits of a step's attention.
     Partial,
     /// Counters that are 0 between kernels.

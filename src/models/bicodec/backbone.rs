@@ -1,8 +1,9 @@
 //! The Vocos backbone (Siuzdak, 2023, arXiv:2306.00814): ConvNeXt blocks over time, whose norms may depend on a voice.
 
-use crate::kernels::conv::{channel_norm, depthwise, Activation, ChannelNorm, Filter, Out, Signal};
-use crate::kernels::{Simd, Unit};
-use crate::nn::conv::{packed, pointwise, ConvShape};
+use crate::kernels::Unit;
+use crate::nn::conv::{
+    Affine, Conv, ConvShape, Depthwise, Failed, Function, Norm, Out, Signal, Space, Vector,
+};
 use crate::weights::{Loader, WeightsError};
 
 /// Taps of every kernel.
@@ -22,24 +23,22 @@ pub struct BackboneShape {
 
 /// Convolution to `dim` channels, norm, blocks, norm.
 pub struct Backbone {
-    embed: Filter,
+    embed: Conv,
     norms: Norms,
     blocks: Vec<ConvNeXt>,
-    last: ChannelNorm,
+    last: Norm,
 }
 
 struct ConvNeXt {
-    /// `[dim, 7]`.
-    depthwise: Vec<f32>,
-    depthwise_bias: Vec<f32>,
-    expand: Filter,
+    depthwise: Depthwise,
+    expand: Conv,
     /// With the layer scale in it.
-    contract: Filter,
+    contract: Conv,
 }
 
 /// The norms after the embedding and in each block.
 enum Norms {
-    Fixed(Vec<ChannelNorm>),
+    Fixed(Vec<Norm>),
     Adaptive(Vec<AdaptiveNorm>),
 }
 
@@ -49,28 +48,6 @@ struct AdaptiveNorm {
     shift: Affine,
 }
 
-struct Affine {
-    /// `[rows, condition]`.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-impl Affine {
-    fn load(loader: &Loader, name: &str, rows: usize, inputs: usize) -> Result<Self, WeightsError> {
-        Ok(Self {
-            weight: loader.numbers(&format!("{name}.weight"), &[rows, inputs])?,
-            bias: loader.numbers(&format!("{name}.bias"), &[rows])?,
-        })
-    }
-
-    fn apply(&self, x: &[f32]) -> Vec<f32> {
-        let rows = self.weight.chunks_exact(x.len().max(1));
-        rows.zip(&self.bias)
-            .map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>())
-            .collect()
-    }
-}
-
 /// Memory of a pass, used again by the next.
 #[derive(Default)]
 pub struct Work {
@@ -78,6 +55,8 @@ pub struct Work {
     y: Signal,
     normed: Signal,
     wide: Signal,
+    /// What a stage makes.
+    made: Signal,
 }
 
 impl Backbone {
@@ -92,12 +71,8 @@ impl Backbone {
         gain: f32,
     ) -> Result<Self, WeightsError> {
         let dim = shape.dim;
-        let embed = {
-            let form = ConvShape::same(dim, shape.inputs, SIZE);
-            let weights = loader.numbers("embed.weight", &[dim, shape.inputs, SIZE])?;
-            let bias = loader.numbers("embed.bias", &[dim])?;
-            packed(loader, unit, &weights, Some(&vec![gain; dim]), bias, form)?
-        };
+        let form = ConvShape::same(dim, shape.inputs, SIZE);
+        let embed = Conv::scaled(loader, unit, "embed", form, gain)?;
         let blocks: Vec<Loader> = (0..shape.layers)
             .map(|i| loader.under(&format!("convnext.{i}")))
             .collect();
@@ -105,15 +80,15 @@ impl Backbone {
         let norms = match shape.condition {
             None => Norms::Fixed(
                 places()
-                    .map(|at| layer_norm(at, "norm", dim))
+                    .map(|at| Norm::load(at, "norm", dim, EPS))
                     .collect::<Result<_, _>>()?,
             ),
             Some(width) => Norms::Adaptive(
                 places()
                     .map(|at| {
                         Ok(AdaptiveNorm {
-                            scale: Affine::load(at, "norm.scale", dim, width)?,
-                            shift: Affine::load(at, "norm.shift", dim, width)?,
+                            scale: Affine::load(at, "norm.scale", [dim, width])?,
+                            shift: Affine::load(at, "norm.shift", [dim, width])?,
                         })
                     })
                     .collect::<Result<_, WeightsError>>()?,
@@ -126,7 +101,7 @@ impl Backbone {
                 .iter()
                 .map(|at| ConvNeXt::load(at, unit, dim, shape.intermediate))
                 .collect::<Result<_, _>>()?,
-            last: layer_norm(loader, "final_layer_norm", dim)?,
+            last: Norm::load(loader, "final_layer_norm", dim, EPS)?,
         })
     }
 
@@ -135,43 +110,49 @@ impl Backbone {
         SIZE / 2 * (1 + self.blocks.len())
     }
 
-    /// The norms for `condition`, which counts only where they depend on one.
-    pub fn norms(&self, condition: &[f32]) -> Vec<ChannelNorm> {
-        match &self.norms {
-            Norms::Fixed(norms) => norms.clone(),
-            Norms::Adaptive(norms) => norms
+    /// The norms for `condition`; there is one where they depend on it.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn norms(&self, condition: Option<&Vector>) -> Result<Vec<Norm>, Failed> {
+        match (&self.norms, condition) {
+            (Norms::Fixed(norms), _) => Ok(norms.clone()),
+            (Norms::Adaptive(norms), Some(condition)) => norms
                 .iter()
-                .map(|norm| ChannelNorm {
-                    scale: norm.scale.apply(condition),
-                    shift: norm.shift.apply(condition),
-                    eps: EPS,
+                .map(|norm| {
+                    let (scale, shift) =
+                        (norm.scale.apply(condition)?, norm.shift.apply(condition)?);
+                    Norm::new(scale, shift, EPS)
                 })
                 .collect(),
+            (Norms::Adaptive(_), None) => Ok(Vec::new()),
         }
     }
 
-    /// `x` `[inputs, frames]` in units of the weights → `out` `[dim, frames]` in the same, with `norms` as
+    /// `x` `[inputs, frames]` for the convolutions of `space` → `out` `[dim, frames]` for others, with `norms` as
     /// [`Backbone::norms`] gave them.
-    pub fn forward(&self, x: &Signal, norms: &[ChannelNorm], work: &mut Work, out: &mut Signal) {
-        let (simd, unit) = (Simd::detect(), self.embed.unit());
-        self.embed.apply(x, Out::plain(&mut work.y));
-        channel_norm(simd, &work.y, &norms[0], false, Unit::F32, &mut work.x);
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn forward(
+        &self,
+        x: &Signal,
+        norms: &[Norm],
+        work: &mut Work,
+        space: &mut Space,
+        out: &mut Signal,
+    ) -> Result<(), Failed> {
+        self.embed.apply(x, Out::plain(&mut work.y), space)?;
+        norms[0].apply(&work.y, true, &mut work.x, space)?;
         for (block, norm) in self.blocks.iter().zip(&norms[1..]) {
-            depthwise(
-                simd,
-                &work.x,
-                &block.depthwise,
-                &block.depthwise_bias,
-                &mut work.y,
-            );
-            channel_norm(simd, &work.y, norm, false, unit, &mut work.normed);
-            block.expand.apply(
-                &work.normed,
-                Out::active(&mut work.wide, unit, Activation::Gelu),
-            );
-            block.contract.apply(&work.wide, Out::added(&mut work.x));
+            let made = [&mut work.y, &mut work.normed];
+            block.depthwise.normed(&work.x, norm, made, space)?;
+            let wide = Out::active(&mut work.wide, Function::Gelu);
+            block.expand.apply(&work.normed, wide, space)?;
+            let added = Out::added(&mut work.x);
+            block.contract.apply(&work.wide, added, space)?;
         }
-        channel_norm(simd, &work.x, &self.last, false, unit, out);
+        self.last.apply(&work.x, false, out, space)
     }
 }
 
@@ -183,22 +164,13 @@ impl ConvNeXt {
         intermediate: usize,
     ) -> Result<Self, WeightsError> {
         let gamma = loader.numbers("gamma", &[dim])?;
+        let (wide, narrow) = ([intermediate, dim], [dim, intermediate]);
         Ok(Self {
-            depthwise: loader.numbers("dwconv.weight", &[dim, 1, SIZE])?,
-            depthwise_bias: loader.numbers("dwconv.bias", &[dim])?,
-            expand: pointwise(loader, unit, "pwconv1", [intermediate, dim], None)?,
-            contract: pointwise(loader, unit, "pwconv2", [dim, intermediate], Some(&gamma))?,
+            depthwise: Depthwise::load(loader, "dwconv", dim, SIZE)?,
+            expand: Conv::pointwise(loader, unit, "pwconv1", wide, None)?,
+            contract: Conv::pointwise(loader, unit, "pwconv2", narrow, Some(&gamma))?,
         })
     }
-}
-
-/// Reads `name.weight` and `name.bias`, `[dim]`.
-fn layer_norm(loader: &Loader, name: &str, dim: usize) -> Result<ChannelNorm, WeightsError> {
-    Ok(ChannelNorm {
-        scale: loader.numbers(&format!("{name}.weight"), &[dim])?,
-        shift: loader.numbers(&format!("{name}.bias"), &[dim])?,
-        eps: EPS,
-    })
 }
 
 /// Backbones without a condition one after the other, below `downsample.J.1`. A sampling stage of ratio 1 lies before
@@ -241,12 +213,22 @@ impl Stages {
     }
 
     /// `x` in and out.
-    pub fn forward(&self, x: &mut Signal, work: &mut Work) {
-        let mut out = Signal::default();
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn forward(
+        &self,
+        x: &mut Signal,
+        work: &mut Work,
+        space: &mut Space,
+    ) -> Result<(), Failed> {
+        let mut made = std::mem::take(&mut work.made);
         for stage in &self.0 {
-            stage.forward(x, &stage.norms(&[]), work, &mut out);
-            std::mem::swap(x, &mut out);
+            stage.forward(x, &stage.norms(None)?, work, space, &mut made)?;
+            std::mem::swap(x, &mut made);
         }
+        work.made = made;
+        Ok(())
     }
 }
 

@@ -6,38 +6,39 @@ use super::backbone::{self, Backbone, BackboneShape, Stages};
 use super::config::BiCodecConfig;
 use super::generator::{self, Generator};
 use super::speaker::digits;
-use crate::kernels::conv::{activate, Activation, ChannelNorm, Filter, Out, Signal};
-use crate::kernels::{Simd, Unit};
+use crate::kernels::{conv, Unit};
 use crate::models::ModelError;
-use crate::nn::conv::{self, pointwise, weight_norm_conv, ConvShape};
+use crate::nn::conv::{unit, Affine, Conv, ConvShape, Function, Norm, Out, Signal, Space, Vector};
 use crate::weights::{Loader, WeightsError};
 
 /// Frames that are computed in one go, besides their context: bounds the memory, not the result.
 const FRAMES: usize = 400;
 
-/// The half of BiCodec that speaks.
+/// The half of BiCodec that speaks, on the GPU of its loader where there is one, in f32.
 pub struct Decoder {
     config: BiCodecConfig,
     /// `[codes, codebook_dim]`.
     codebook: Vec<f32>,
-    out_project: Filter,
-    linear_pre: Filter,
+    out_project: Conv,
+    linear_pre: Conv,
     stages: Stages,
     backbone: Backbone,
-    linear: Filter,
+    linear: Conv,
     generator: Generator,
     /// `[latent, digits]` and `[latent]`.
     project_out: (Vec<f32>, Vec<f32>),
-    /// `[out, latent · tokens]` and `[out]`.
-    project: (Vec<f32>, Vec<f32>),
-    unit: Unit,
+    /// `[out, latent · tokens]`.
+    project: Affine,
+    space: Space,
     work: Work,
 }
 
 #[derive(Default)]
 struct Work {
+    codes: Signal,
     a: Signal,
     b: Signal,
+    features: Signal,
     backbone: backbone::Work,
     generator: generator::Work,
 }
@@ -46,7 +47,9 @@ struct Work {
 pub struct Voice {
     /// The d-vector, `[out]`.
     d: Vec<f32>,
-    norms: Vec<ChannelNorm>,
+    norms: Vec<Norm>,
+    /// Of the last layer before the wave generator, with the d-vector.
+    bias: Vector,
 }
 
 impl Decoder {
@@ -55,7 +58,7 @@ impl Decoder {
     /// # Errors
     /// A tensor that is missing or of another shape.
     pub fn load(loader: &Loader, config: &BiCodecConfig) -> Result<Self, WeightsError> {
-        let unit = conv::unit(loader);
+        let unit = unit(loader);
         let (quantizer, prenet) = (&config.quantizer, &config.prenet);
         let speaker = &config.speaker_encoder;
         let at = loader.under("prenet");
@@ -67,13 +70,19 @@ impl Decoder {
                 "quantizer.codebook.weight",
                 &[quantizer.codebook_size, quantizer.codebook_dim],
             )?,
-            out_project: weight_norm_conv(
+            out_project: Conv::weight_norm(
                 loader,
                 Unit::F32,
                 "quantizer.out_project",
                 ConvShape::same(quantizer.input_dim, quantizer.codebook_dim, 1),
             )?,
-            linear_pre: pointwise(&at, unit, "linear_pre", [dim, prenet.input_channels], None)?,
+            linear_pre: Conv::pointwise(
+                &at,
+                unit,
+                "linear_pre",
+                [dim, prenet.input_channels],
+                None,
+            )?,
             stages: Stages::load(&at, unit, prenet.sample_ratios.len(), dim, wide)?,
             backbone: Backbone::load(
                 &at.under("vocos_backbone"),
@@ -87,7 +96,7 @@ impl Decoder {
                 },
                 1.0,
             )?,
-            linear: pointwise(&at, unit, "linear", [prenet.out_channels, dim], None)?,
+            linear: Conv::pointwise(&at, unit, "linear", [prenet.out_channels, dim], None)?,
             generator: Generator::load(&loader.under("decoder.model"), unit, &config.decoder)?,
             project_out: (
                 encoder.numbers(
@@ -96,12 +105,9 @@ impl Decoder {
                 )?,
                 encoder.numbers("quantizer.project_out.bias", &[speaker.latent_dim])?,
             ),
-            project: (
-                encoder.numbers("project.weight", &[speaker.out_dim, width])?,
-                encoder.numbers("project.bias", &[speaker.out_dim])?,
-            ),
+            project: Affine::load(&encoder, "project", [speaker.out_dim, width])?,
             config: config.clone(),
-            unit,
+            space: Space::new(loader, unit),
             work: Work::default(),
         })
     }
@@ -134,7 +140,7 @@ impl Decoder {
     /// The voice of `globals`.
     ///
     /// # Errors
-    /// Another number of them than [`Decoder::globals`], or one past the codes.
+    /// Another number of them than [`Decoder::globals`], or one past the codes; those of a GPU.
     pub fn voice(&self, globals: &[u32]) -> Result<Voice, ModelError> {
         let speaker = &self.config.speaker_encoder;
         if globals.len() != speaker.token_num {
@@ -157,15 +163,15 @@ impl Decoder {
                 flat[channel * speaker.token_num + token] = bias[channel] + product;
             }
         }
-        let (weight, bias) = &self.project;
-        let d: Vec<f32> = weight
-            .chunks_exact(flat.len())
-            .zip(bias)
-            .map(|(row, bias)| bias + row.iter().zip(&flat).map(|(w, x)| w * x).sum::<f32>())
-            .collect();
+        let d = self.project.apply(&self.space.vector(flat)?)?;
+        let norms = self.backbone.norms(Some(&d))?;
+        let d = d.to_numbers()?;
+        let bias = self.linear.bias().iter().zip(&d);
+        let bias = bias.map(|(bias, d)| bias + d).collect();
         Ok(Voice {
-            norms: self.backbone.norms(&d),
+            norms,
             d,
+            bias: self.space.vector(bias)?,
         })
     }
 
@@ -179,11 +185,11 @@ impl Decoder {
     }
 
     /// Samples of the tokens in `range` of `tokens`, of which nothing is known before the first and after the last: with
-    /// [`Decoder::context`] more tokens on both sides they equal those of a longer text, bit for bit. `go_on` is asked now
-    /// and then; the result is None once it says no.
+    /// [`Decoder::context`] more tokens on both sides they equal those of a longer text, bit for bit, on the CPU and on a
+    /// GPU. `go_on` is asked now and then; the result is None once it says no.
     ///
     /// # Errors
-    /// A token past the codebook; samples that are not numbers.
+    /// A token past the codebook; samples that are not numbers; those of a GPU.
     ///
     /// # Panics
     /// A range past the tokens.
@@ -221,19 +227,16 @@ impl Decoder {
         };
         let generated = around(&range, self.generator.reach());
         let read = around(&generated, self.prenet_reach());
-        let features = self.features(voice, &tokens[read.clone()])?;
-        let part = features.part(generated.start - read.start, generated.len());
-        let unit = self.unit;
-        activate(
-            Simd::detect(),
-            &part,
-            Activation::Identity,
-            unit,
-            &mut self.work.a,
-        );
-        let samples = self
-            .generator
-            .forward(&self.work.a, &mut self.work.generator);
+        self.compute_features(voice, &tokens[read.clone()])?;
+        let Work {
+            a,
+            features,
+            generator,
+            ..
+        } = &mut self.work;
+        let start = generated.start - read.start;
+        features.part(start..start + generated.len(), a, &self.space)?;
+        let samples = self.generator.forward(a, generator, &mut self.space)?;
         let each = self.samples_a_token();
         let from = (range.start - generated.start) * each;
         Ok(samples[from..from + range.len() * each].to_vec())
@@ -242,9 +245,13 @@ impl Decoder {
     /// What the wave generator reads, `[channels, tokens]`.
     ///
     /// # Errors
-    /// A token past the codebook.
-    pub fn features(&mut self, voice: &Voice, tokens: &[u32]) -> Result<Signal, ModelError> {
-        let unit = self.unit;
+    /// A token past the codebook; those of a GPU.
+    pub fn features(&mut self, voice: &Voice, tokens: &[u32]) -> Result<conv::Signal, ModelError> {
+        self.compute_features(voice, tokens)?;
+        Ok(std::mem::take(&mut self.work.features).into_host()?)
+    }
+
+    fn compute_features(&mut self, voice: &Voice, tokens: &[u32]) -> Result<(), ModelError> {
         let dim = self.config.quantizer.codebook_dim;
         let mut rows = Vec::with_capacity(tokens.len() * dim);
         for &token in tokens {
@@ -255,30 +262,26 @@ impl Decoder {
                 .ok_or_else(|| ModelError::Tokens(format!("there is no semantic token {token}")))?;
             rows.extend_from_slice(row);
         }
-        let codes = Signal::from_rows(&rows, dim);
-        let Work { a, b, backbone, .. } = &mut self.work;
-        let same = Activation::Identity;
-        self.out_project.apply(&codes, Out::active(a, unit, same));
-        self.linear_pre.apply(a, Out::active(b, unit, same));
-        self.stages.forward(b, backbone);
-        self.backbone.forward(b, &voice.norms, backbone, a);
-        let bias: Vec<f32> = self
-            .linear
-            .bias()
-            .iter()
-            .zip(&voice.d)
-            .map(|(bias, d)| bias + d)
-            .collect();
-        let mut features = Signal::default();
-        self.linear.apply(
+        let space = &mut self.space;
+        let Work {
+            codes,
             a,
-            Out {
-                plain: Some(&mut features),
-                bias: Some(&bias),
-                ..Out::default()
-            },
-        );
-        Ok(features)
+            b,
+            features,
+            backbone,
+            ..
+        } = &mut self.work;
+        codes.put_rows(&rows, dim, space)?;
+        let same = Function::Identity;
+        self.out_project.apply(codes, Out::active(a, same), space)?;
+        self.linear_pre.apply(a, Out::active(b, same), space)?;
+        self.stages.forward(b, backbone, space)?;
+        self.backbone.forward(b, &voice.norms, backbone, space, a)?;
+        let out = Out {
+            bias: Some(&voice.bias),
+            ..Out::plain(features)
+        };
+        Ok(self.linear.apply(a, out, space)?)
     }
 }
 

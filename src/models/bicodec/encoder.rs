@@ -2,23 +2,24 @@
 
 use super::backbone::{Backbone, BackboneShape, Stages, Work};
 use super::config::BiCodecConfig;
-use super::speaker::product;
-use crate::kernels::conv::{Filter, Signal};
+use crate::kernels::conv::Signal;
 use crate::kernels::{pool, Unit};
-use crate::nn::conv::{pointwise, weight_norm_conv, ConvShape};
+use crate::models::ModelError;
+use crate::nn::conv::{self, Conv, ConvShape, Out, Space};
 use crate::weights::{Loader, WeightsError};
 
 /// The half of BiCodec that listens to what is said.
 pub struct SemanticEncoder {
     backbone: Backbone,
     stages: Stages,
-    project: Filter,
-    in_project: Filter,
+    project: Conv,
+    in_project: Conv,
     /// Rows of length 1, `[codes, dim]`.
     codebook: Vec<f32>,
     /// Their squares, which rounding leaves near 1.
     squares: Vec<f32>,
     dim: usize,
+    space: Space,
 }
 
 impl SemanticEncoder {
@@ -56,8 +57,8 @@ impl SemanticEncoder {
                 dim,
                 encoder.vocos_intermediate_dim,
             )?,
-            project: pointwise(&at, Unit::F32, "project", [encoder.out_channels, dim], None)?,
-            in_project: weight_norm_conv(
+            project: Conv::pointwise(&at, Unit::F32, "project", [encoder.out_channels, dim], None)?,
+            in_project: Conv::weight_norm(
                 loader,
                 Unit::F32,
                 "quantizer.in_project",
@@ -69,12 +70,16 @@ impl SemanticEncoder {
                 .collect(),
             codebook,
             dim: quantizer.codebook_dim,
+            space: Space::new(loader, Unit::F32),
         })
     }
 
     /// `features` `[channels, frames]` → a token a frame: the nearest row of the codebook.
-    pub fn tokens(&self, features: &Signal) -> Vec<u32> {
-        let rows = self.codes(features);
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn tokens(&mut self, features: &Signal) -> Result<Vec<u32>, ModelError> {
+        let rows = self.codes(features)?;
         let mut tokens = vec![0u32; features.len()];
         let parts = pool::Parts::new(&mut tokens);
         pool::run(features.len(), |frame| {
@@ -83,20 +88,23 @@ impl SemanticEncoder {
             let token = unsafe { parts.part(frame, 1) };
             token[0] = self.nearest(row);
         });
-        tokens
+        Ok(tokens)
     }
 
     /// What is looked up, of length 1, `[frames, dim]`.
-    fn codes(&self, features: &Signal) -> Vec<f32> {
-        let mut work = Work::default();
-        let mut x = Signal::default();
-        let norms = self.backbone.norms(&[]);
-        self.backbone.forward(features, &norms, &mut work, &mut x);
-        self.stages.forward(&mut x, &mut work);
-        let z = product(&self.in_project, &product(&self.project, &x));
-        let mut rows = z.to_rows();
+    fn codes(&mut self, features: &Signal) -> Result<Vec<f32>, ModelError> {
+        let (mut work, space) = (Work::default(), &mut self.space);
+        let [mut read, mut x, mut y, mut z] = [(); 4].map(|()| conv::Signal::default());
+        read.put_rows(&features.to_rows(), features.channels(), space)?;
+        let norms = self.backbone.norms(None)?;
+        self.backbone
+            .forward(&read, &norms, &mut work, space, &mut x)?;
+        self.stages.forward(&mut x, &mut work, space)?;
+        self.project.apply(&x, Out::plain(&mut y), space)?;
+        self.in_project.apply(&y, Out::plain(&mut z), space)?;
+        let mut rows = z.into_host()?.to_rows();
         rows.chunks_exact_mut(self.dim).for_each(normalise);
-        rows
+        Ok(rows)
     }
 
     fn nearest(&self, code: &[f32]) -> u32 {

@@ -2,9 +2,8 @@
 //! Snake as the activation (the decoder of DAC: Kumar et al., 2023, arXiv:2306.06546).
 
 use super::config::GeneratorConfig;
-use crate::kernels::conv::{activate, Activation, Filter, Out, Signal};
-use crate::kernels::{Simd, Unit};
-use crate::nn::conv::{weight_norm_conv, weight_norm_transposed, ConvShape};
+use crate::kernels::Unit;
+use crate::nn::conv::{Conv, ConvShape, Failed, Function, Out, Signal, Space, Vector};
 use crate::weights::{Loader, WeightsError};
 
 /// Taps of the convolutions that are not pointwise.
@@ -14,23 +13,23 @@ const DILATIONS: [usize; 3] = [1, 3, 9];
 
 /// Frames of features → samples.
 pub struct Generator {
-    first: Filter,
+    first: Conv,
     stages: Vec<Stage>,
-    last_alpha: Vec<f32>,
-    last: Filter,
+    last_alpha: Vector,
+    last: Conv,
     reach: usize,
 }
 
 struct Stage {
-    alpha: Vec<f32>,
-    up: Filter,
+    alpha: Vector,
+    up: Conv,
     units: Vec<Residual>,
 }
 
 struct Residual {
-    alphas: [Vec<f32>; 2],
-    wide: Filter,
-    point: Filter,
+    alphas: [Vector; 2],
+    wide: Conv,
+    point: Conv,
 }
 
 /// Memory of a pass, used again by the next.
@@ -53,24 +52,25 @@ impl Generator {
         config: &GeneratorConfig,
     ) -> Result<Self, WeightsError> {
         let form = ConvShape::same(config.channels, config.input_channel, SIZE);
-        let first = weight_norm_conv(loader, unit, "0", form)?;
-        let mut channels = config.channels;
+        let first = Conv::weight_norm(loader, unit, "0", form)?;
+        let (mut channels, mut samples) = (config.channels, 1);
         let mut stages = Vec::new();
         for (i, (&rate, &size)) in config.rates.iter().zip(&config.kernel_sizes).enumerate() {
             let at = loader.under(&format!("{}.block", i + 1));
-            stages.push(Stage::load(&at, unit, channels, rate, size)?);
+            stages.push(Stage::load(&at, unit, channels, [rate, size], samples)?);
             channels /= 2;
+            samples *= rate;
         }
         let n = config.rates.len();
         Ok(Self {
             first,
             stages,
-            last_alpha: loader.numbers(&format!("{}.alpha", n + 1), &[1, channels, 1])?,
-            last: weight_norm_conv(
+            last_alpha: Vector::load(loader, &format!("{}.alpha", n + 1), &[1, channels, 1])?,
+            last: Conv::weight_norm(
                 loader,
                 unit,
                 &format!("{}", n + 2),
-                ConvShape::same(1, channels, SIZE),
+                ConvShape::same(1, channels, SIZE).at_rate(samples),
             )?,
             reach: reach(config),
         })
@@ -81,53 +81,55 @@ impl Generator {
         self.reach
     }
 
-    /// `x` `[channels, frames]` in units of the weights → samples.
-    pub fn forward(&self, x: &Signal, work: &mut Work) -> Vec<f32> {
-        let (simd, unit) = (Simd::detect(), self.first.unit());
+    /// `x` `[channels, frames]` for the convolutions of `space` → samples.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn forward(
+        &self,
+        x: &Signal,
+        work: &mut Work,
+        space: &mut Space,
+    ) -> Result<Vec<f32>, Failed> {
         let Work { x: sum, a, b, y } = work;
         let alphas = |stage: usize| match self.stages.get(stage) {
             Some(stage) => &stage.alpha,
             None => &self.last_alpha,
         };
+        let snake = |alpha| Function::Snake(alpha);
         self.first
-            .apply(x, Out::active(a, unit, Activation::Snake(alphas(0))));
+            .apply(x, Out::active(a, snake(alphas(0))), space)?;
         for (i, stage) in self.stages.iter().enumerate() {
-            stage.up.apply(a, Out::plain(sum));
+            let mut out = Out::plain(sum);
             if let Some(first) = stage.units.first() {
-                activate(simd, sum, Activation::Snake(&first.alphas[0]), unit, a);
+                out = out.and(b, snake(&first.alphas[0]));
             }
+            stage.up.apply(a, out, space)?;
+            std::mem::swap(a, b);
             for (j, residual) in stage.units.iter().enumerate() {
-                residual.wide.apply(
-                    a,
-                    Out::active(b, unit, Activation::Snake(&residual.alphas[1])),
-                );
+                let active = Out::active(b, snake(&residual.alphas[1]));
+                residual.wide.apply(a, active, space)?;
                 let next = match stage.units.get(j + 1) {
                     Some(next) => &next.alphas[0],
                     None => alphas(i + 1),
                 };
-                residual.point.apply(
-                    b,
-                    Out {
-                        plain: Some(sum),
-                        add: true,
-                        active: Some((a, unit, Activation::Snake(next))),
-                        ..Out::default()
-                    },
-                );
+                let added = Out::added(sum).and(a, snake(next));
+                residual.point.apply(b, added, space)?;
             }
         }
-        self.last.apply(a, Out::plain(y));
-        y.channel(0).iter().map(|y| y.tanh()).collect()
+        self.last.apply(a, Out::exact(y, Function::Tanh), space)?;
+        y.first_channel()
     }
 }
 
 impl Stage {
+    /// Of a signal of `channels` with `samples` a frame, which becomes `rate` times as long.
     fn load(
         loader: &Loader,
         unit: Unit,
         channels: usize,
-        rate: usize,
-        size: usize,
+        [rate, size]: [usize; 2],
+        samples: usize,
     ) -> Result<Self, WeightsError> {
         let half = channels / 2;
         let form = ConvShape {
@@ -137,24 +139,22 @@ impl Stage {
             stride: rate,
             dilation: 1,
             padding: (size - rate) / 2,
+            rate: samples,
         };
         let units = DILATIONS.iter().enumerate().map(|(i, &dilation)| {
             let at = loader.under(&format!("{}.block", i + 2));
-            let alpha = |name: &str| at.numbers(&format!("{name}.alpha"), &[1, half, 1]);
+            let alpha = |name: &str| Vector::load(&at, &format!("{name}.alpha"), &[1, half, 1]);
+            let wide = ConvShape::dilated(half, half, SIZE, dilation).at_rate(samples * rate);
+            let point = ConvShape::same(half, half, 1).at_rate(samples * rate);
             Ok(Residual {
                 alphas: [alpha("0")?, alpha("2")?],
-                wide: weight_norm_conv(
-                    &at,
-                    unit,
-                    "1",
-                    ConvShape::dilated(half, half, SIZE, dilation),
-                )?,
-                point: weight_norm_conv(&at, unit, "3", ConvShape::same(half, half, 1))?,
+                wide: Conv::weight_norm(&at, unit, "1", wide)?,
+                point: Conv::weight_norm(&at, unit, "3", point)?,
             })
         });
         Ok(Self {
-            alpha: loader.numbers("0.alpha", &[1, channels, 1])?,
-            up: weight_norm_transposed(loader, unit, "1", form)?,
+            alpha: Vector::load(loader, "0.alpha", &[1, channels, 1])?,
+            up: Conv::weight_norm_transposed(loader, unit, "1", form)?,
             units: units.collect::<Result<_, WeightsError>>()?,
         })
     }

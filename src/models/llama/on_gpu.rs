@@ -193,7 +193,10 @@ impl Llama {
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
         let known = |&id: &u32| (id as usize) < self.vocab_size;
         let placed = !self.pictures.is_empty();
-        match tokens.iter().find(|id| !known(id) && !(placed && **id == picture::NO_TOKEN)) {
+        match tokens
+            .iter()
+            .find(|id| !known(id) && !(placed && **id == picture::NO_TOKEN))
+        {
             Some(id) => Err(ModelError::Tokens(format!(
                 "token id {id} is past the model's vocabulary of {}",
                 self.vocab_size
@@ -224,7 +227,8 @@ impl Llama {
             moved |= layer.self_attn.reserve_on_gpu(cached + count, cached)?;
         }
         if let (true, Some(gpu)) = (moved, &mut self.gpu) {
-            gpu.steps.resize_with(gpu.steps.len().max(self.slot + 1), || None);
+            gpu.steps
+                .resize_with(gpu.steps.len().max(self.slot + 1), || None);
             gpu.steps[self.slot] = None;
             gpu.settled = None;
         }
@@ -251,7 +255,9 @@ impl Llama {
         let count = tokens.len();
         for layer in &mut self.layers {
             let norm = layer.input_layernorm.on_gpu()?;
-            layer.self_attn.add_on_gpu(work, norm, Some((count, cached)))?;
+            layer
+                .self_attn
+                .add_on_gpu(work, norm, Some((count, cached)))?;
             let norm = layer.post_attention_layernorm.on_gpu()?;
             layer.mlp.add_on_gpu(work, norm, Some(count))?;
         }
@@ -285,13 +291,12 @@ impl Llama {
         };
         gpu.work.begin_step(token, cached, position);
         let splits = gpu.work.splits();
-        gpu.steps.resize_with(gpu.steps.len().max(slot + 1), || None);
+        gpu.steps
+            .resize_with(gpu.steps.len().max(slot + 1), || None);
         let moved = gpu.work.moved();
         let recorded = gpu.steps[slot]
             .as_ref()
-            .filter(|step| {
-                (step.moved, &step.vocabulary, step.splits) == (moved, &wanted, splits)
-            });
+            .filter(|step| (step.moved, &step.vocabulary, step.splits) == (moved, &wanted, splits));
         if let Some(step) = recorded {
             step.graph.launch()?;
         } else if gpu.settled == Some(moved) {
@@ -327,8 +332,12 @@ impl Llama {
         let table = self.embed_tokens.on_gpu().ok_or_else(GpuError::elsewhere)?;
         work.step_embed(table, self.rope.on_gpu()?)?;
         for layer in &mut self.layers {
-            layer.self_attn.add_on_gpu(work, layer.input_layernorm.on_gpu()?, None)?;
-            layer.mlp.add_on_gpu(work, layer.post_attention_layernorm.on_gpu()?, None)?;
+            layer
+                .self_attn
+                .add_on_gpu(work, layer.input_layernorm.on_gpu()?, None)?;
+            layer
+                .mlp
+                .add_on_gpu(work, layer.post_attention_layernorm.on_gpu()?, None)?;
         }
         let head = self.lm_head.on_gpu().ok_or_else(GpuError::elsewhere)?;
         work.step_logits(&head.slice(wanted), self.norm.on_gpu()?, 0)?;

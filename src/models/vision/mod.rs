@@ -10,9 +10,11 @@ use serde_json::Value as Json;
 
 use super::{Encoded, ModelError};
 use crate::image::Wants;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda;
 use crate::kernels::Simd;
 use crate::nn::{Linear, Rows, Workspace};
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, Loader};
 
 /// The patches of one image, rows of `channels · side · side` numbers (channel, y, x), in the order that the model
 /// reads them.
@@ -35,17 +37,45 @@ pub enum Marker {
     Text(&'static str),
 }
 
+/// Where an encoder stands: its activations, `[patches, hidden]`, in the order in which it holds them.
+pub struct Stage<'a>(Held<'a>);
+
+enum Held<'a> {
+    Host(&'a [f32]),
+    /// So many numbers of the residual stream.
+    #[cfg(feature = "cuda")]
+    Gpu(&'a cuda::Work, usize),
+}
+
+impl Stage<'_> {
+    /// A copy of the activations; waits for a GPU.
+    ///
+    /// # Errors
+    /// Those of the GPU.
+    pub fn to_vec(&self) -> Result<Vec<f32>, ModelError> {
+        match self.0 {
+            Held::Host(x) => Ok(x.to_vec()),
+            #[cfg(feature = "cuda")]
+            Held::Gpu(work, numbers) => {
+                let mut x = vec![0f32; numbers];
+                work.rows(0, 0, &mut x)?;
+                Ok(x)
+            }
+        }
+    }
+}
+
 /// Turns images into rows for a decoder.
 pub trait ImageEncoder: Send {
-    /// The rows of one image. `after` is given the activations, `[patches, hidden]`, behind the embedding of the patches
-    /// and behind each block, in the order in which the encoder holds them; once it says no the result is None.
+    /// The rows of one image. `after` is called behind the embedding of the patches and behind each block; on a GPU that
+    /// may be while it computes the last two. Once it says no the result is None.
     ///
     /// # Errors
     /// Patches of another shape than the model's, no memory.
     fn encode(
         &mut self,
         patches: Patches,
-        after: &mut dyn FnMut(&[f32]) -> bool,
+        after: &mut dyn FnMut(Stage) -> bool,
     ) -> Result<Option<Encoded>, ModelError>;
 
     /// How images stand in a prompt.
@@ -100,6 +130,28 @@ pub(super) fn text_config(
     Ok(all)
 }
 
+/// What the user should know of where the encoder of `loader` computes.
+pub fn note(loader: &Loader) -> Option<String> {
+    #[cfg(feature = "cuda")]
+    return loader.encoder_note();
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = loader;
+        None
+    }
+}
+
+/// Whether the encoder of `loader` computes in this machine's memory.
+pub fn on_host(loader: &Loader) -> bool {
+    #[cfg(feature = "cuda")]
+    return loader.for_encoder().is_none();
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = loader;
+        true
+    }
+}
+
 /// `x · Wᵀ + b` in this machine's memory, `[rows, outputs]`.
 fn product(
     linear: &Linear,
@@ -110,7 +162,7 @@ fn product(
     match linear.forward(&Rows::Host { x, width }, work)? {
         Rows::Host { x, .. } => Ok(x),
         Rows::Tensor(_) => Err(ModelError::Compute(candle_core::Error::Msg(
-            "image encoders compute on the CPU".into(),
+            "an image encoder's layer is on another device".into(),
         ))),
     }
 }

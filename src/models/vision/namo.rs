@@ -4,6 +4,8 @@
 
 mod config;
 mod connector;
+#[cfg(feature = "cuda")]
+mod on_gpu;
 
 use serde_json::{json, Value as Json};
 
@@ -11,7 +13,7 @@ pub use config::NamoConfig;
 use connector::Connector;
 pub use connector::Kind as ConnectorKind;
 
-use super::{check, product, ImageEncoder, Marker, Patches};
+use super::{check, product, Held, ImageEncoder, Marker, Patches, Stage};
 use crate::image::{Family, Wants};
 use crate::kernels::Simd;
 use crate::models::{Encoded, ModelError};
@@ -53,6 +55,10 @@ pub(super) fn text_defaults() -> Json {
 /// A configuration crane does not compute, a tensor that is missing or of another shape.
 pub fn load(loader: &Loader) -> Result<Box<dyn ImageEncoder>, ModelError> {
     let config = NamoConfig::read(loader.checkpoint())?;
+    #[cfg(feature = "cuda")]
+    if let Some(loader) = loader.for_encoder() {
+        return Ok(Box::new(on_gpu::OnGpu::load(&loader, config)?));
+    }
     Ok(Box::new(Namo::load(&loader.for_kernels(), config)?))
 }
 
@@ -63,16 +69,7 @@ impl Namo {
     /// A tensor that is missing or of another shape, named with its file.
     pub fn load(loader: &Loader, config: NamoConfig) -> Result<Self, ModelError> {
         let tower = loader.under("namo.ve.vision_tower");
-        let block = EncoderConfig {
-            hidden: config.hidden_size,
-            intermediate: config.intermediate_size,
-            heads: config.num_heads,
-            eps: config.eps,
-            qkv_bias: config.qkv_bias,
-            bias: config.use_bias,
-            norms: ["norm_1", "norm_2"],
-            mlp: ["fc1", "fc3", "fc2"],
-        };
+        let block = block(&config);
         let blocks = (0..config.blocks)
             .map(|i| EncoderBlock::load(&tower.under(&format!("trunk.blocks.{i}")), &block))
             .collect::<Result<_, _>>()?;
@@ -99,9 +96,7 @@ impl Namo {
             return Ok(Vec::new());
         };
         let quarter = width / 4;
-        let omega: Vec<f32> = (0..quarter)
-            .map(|i| BASE.powf(-(i as f64) / quarter as f64) as f32)
-            .collect();
+        let omega = frequencies(&self.config);
         for (at, x) in x.chunks_exact_mut(width).enumerate() {
             // The column first.
             let place = [at % patches.width, at / patches.width];
@@ -122,7 +117,7 @@ impl ImageEncoder for Namo {
     fn encode(
         &mut self,
         patches: Patches,
-        after: &mut dyn FnMut(&[f32]) -> bool,
+        after: &mut dyn FnMut(Stage) -> bool,
     ) -> Result<Option<Encoded>, ModelError> {
         check(&patches, self.config.row(), 1)?;
         let mut x = self.embed(&patches)?;
@@ -132,12 +127,12 @@ impl ImageEncoder for Namo {
             segments: &segments,
         };
         let mut space = EncoderSpace::new(&self.block, segments[0]);
-        if !after(&x) {
+        if !after(Stage(Held::Host(&x))) {
             return Ok(None);
         }
         for block in &self.blocks {
             block.forward(&mut x, layout, &mut space, &mut self.work)?;
-            if !after(&x) {
+            if !after(Stage(Held::Host(&x))) {
                 return Ok(None);
             }
         }
@@ -150,10 +145,7 @@ impl ImageEncoder for Namo {
     }
 
     fn rows(&self, height: usize, width: usize) -> usize {
-        let side = match self.config.connector {
-            ConnectorKind::PixelShuffle(side) => side,
-            _ => 1,
-        };
+        let side = self.config.connector.side();
         height.div_ceil(side) * width.div_ceil(side)
     }
 
@@ -162,23 +154,54 @@ impl ImageEncoder for Namo {
     }
 
     fn wants(&self) -> Wants {
-        Wants {
-            family: Family::Namo,
-            patch: self.config.patch,
-            merge: 2,
-            normalisation: None,
-            longest: self.config.longest,
-            shortest: self.config.shortest,
-            bytes_a_patch: self.block.bytes_a_patch() + 4 * self.config.row(),
-        }
+        wants(&self.config, self.block.bytes_a_patch())
     }
 }
 
-/// The convolution whose steps are its kernel's size, one matrix.
-fn projection(loader: &Loader, config: &NamoConfig) -> Result<Linear, WeightsError> {
+/// What the model asks of an image where its activations take so many bytes a patch.
+fn wants(config: &NamoConfig, activations: usize) -> Wants {
+    Wants {
+        family: Family::Namo,
+        patch: config.patch,
+        merge: 2,
+        normalisation: None,
+        longest: config.longest,
+        shortest: config.shortest,
+        bytes_a_patch: activations + 4 * config.row(),
+    }
+}
+
+fn block(config: &NamoConfig) -> EncoderConfig {
+    EncoderConfig {
+        hidden: config.hidden_size,
+        intermediate: config.intermediate_size,
+        heads: config.num_heads,
+        eps: config.eps,
+        qkv_bias: config.qkv_bias,
+        bias: config.use_bias,
+        norms: ["norm_1", "norm_2"],
+        mlp: ["fc1", "fc3", "fc2"],
+    }
+}
+
+/// Radians a patch of the position code, a quarter of a row.
+fn frequencies(config: &NamoConfig) -> Vec<f32> {
+    let quarter = config.hidden_size / 4;
+    (0..quarter)
+        .map(|i| BASE.powf(-(i as f64) / quarter as f64) as f32)
+        .collect()
+}
+
+/// The convolution whose steps are its kernel's size, one matrix `[hidden, row]`.
+fn patch_weights(loader: &Loader, config: &NamoConfig) -> Result<Vec<f32>, WeightsError> {
     let (hidden, side) = (config.hidden_size, config.patch);
-    let weight = loader.numbers("proj.weight", &[hidden, 3, side, side])?;
-    let bias = loader.tensor("proj.bias", &[hidden])?;
-    let weight = loader.own(&weight, [hidden, config.row()])?;
+    loader.numbers("proj.weight", &[hidden, 3, side, side])
+}
+
+/// The embedding of patches.
+fn projection(loader: &Loader, config: &NamoConfig) -> Result<Linear, WeightsError> {
+    let weight = patch_weights(loader, config)?;
+    let bias = loader.tensor("proj.bias", &[config.hidden_size])?;
+    let weight = loader.own(&weight, [config.hidden_size, config.row()])?;
     Ok(Linear::new(weight, Some(bias))?)
 }

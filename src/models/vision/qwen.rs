@@ -3,6 +3,8 @@
 //! The equations are those of transformers' `Qwen2_5_VisionTransformerPretrainedModel`.
 
 mod config;
+#[cfg(feature = "cuda")]
+mod on_gpu;
 mod windows;
 
 use serde_json::{json, Value as Json};
@@ -10,7 +12,7 @@ use serde_json::{json, Value as Json};
 pub use config::QwenVisionConfig;
 pub use windows::Windows;
 
-use super::{check, gelu, product, ImageEncoder, Marker, Patches};
+use super::{check, gelu, product, Held, ImageEncoder, Marker, Patches, Stage};
 use crate::image::{Family, Wants};
 use crate::kernels::{Angles, Simd};
 use crate::models::{Encoded, ModelError};
@@ -55,6 +57,10 @@ pub(super) fn text_defaults() -> Json {
 /// A configuration crane does not compute, a tensor that is missing or of another shape.
 pub fn load(loader: &Loader) -> Result<Box<dyn ImageEncoder>, ModelError> {
     let config = QwenVisionConfig::read(loader.checkpoint())?;
+    #[cfg(feature = "cuda")]
+    if let Some(loader) = loader.for_encoder() {
+        return Ok(Box::new(on_gpu::OnGpu::load(&loader, config)?));
+    }
     Ok(Box::new(QwenVision::load(&loader.for_kernels(), config)?))
 }
 
@@ -65,16 +71,7 @@ impl QwenVision {
     /// A tensor that is missing or of another shape, named with its file.
     pub fn load(loader: &Loader, config: QwenVisionConfig) -> Result<Self, ModelError> {
         let visual = loader.under("visual");
-        let block = EncoderConfig {
-            hidden: config.hidden_size,
-            intermediate: config.intermediate_size,
-            heads: config.num_heads,
-            eps: config.eps,
-            qkv_bias: true,
-            bias: true,
-            norms: ["norm1", "norm2"],
-            mlp: ["gate_proj", "up_proj", "down_proj"],
-        };
+        let block = block(&config);
         let blocks = (0..config.depth)
             .map(|i| EncoderBlock::load(&visual.under(&format!("blocks.{i}")), &block))
             .collect::<Result<_, _>>()?;
@@ -101,10 +98,7 @@ impl QwenVision {
     /// row, half with its column.
     fn angles(&self, windows: &Windows) -> [Vec<f32>; 2] {
         let half = self.block.hidden / self.block.heads / 2;
-        let quarter = half / 2;
-        let inv_freq: Vec<f32> = (0..quarter)
-            .map(|i| 1.0 / THETA.powf((2 * i) as f32 / half as f32))
-            .collect();
+        let inv_freq = frequencies(&self.block);
         let numbers = windows.patches() * half;
         let mut tables = [Vec::with_capacity(numbers), Vec::with_capacity(numbers)];
         for place in windows.places() {
@@ -139,7 +133,7 @@ impl ImageEncoder for QwenVision {
     fn encode(
         &mut self,
         patches: Patches,
-        after: &mut dyn FnMut(&[f32]) -> bool,
+        after: &mut dyn FnMut(Stage) -> bool,
     ) -> Result<Option<Encoded>, ModelError> {
         let merge = self.config.merge;
         check(&patches, self.config.row(), merge)?;
@@ -155,7 +149,7 @@ impl ImageEncoder for QwenVision {
         };
         let mut space = EncoderSpace::new(&self.block, windows.patches());
         let whole = [windows.patches()];
-        if !after(&x) {
+        if !after(Stage(Held::Host(&x))) {
             return Ok(None);
         }
         for (i, block) in self.blocks.iter().enumerate() {
@@ -168,7 +162,7 @@ impl ImageEncoder for QwenVision {
                 segments,
             };
             block.forward(&mut x, layout, &mut space, &mut self.work)?;
-            if !after(&x) {
+            if !after(Stage(Held::Host(&x))) {
                 return Ok(None);
             }
         }
@@ -199,16 +193,42 @@ impl ImageEncoder for QwenVision {
     }
 
     fn wants(&self) -> Wants {
-        Wants {
-            family: Family::Qwen,
-            patch: self.config.patch,
-            merge: self.config.merge,
-            normalisation: self.config.normalisation,
-            longest: None,
-            shortest: None,
-            bytes_a_patch: self.block.bytes_a_patch() + 4 * self.config.row(),
-        }
+        wants(&self.config, self.block.bytes_a_patch())
     }
+}
+
+/// What the model asks of an image where its activations take so many bytes a patch.
+fn wants(config: &QwenVisionConfig, activations: usize) -> Wants {
+    Wants {
+        family: Family::Qwen,
+        patch: config.patch,
+        merge: config.merge,
+        normalisation: config.normalisation,
+        longest: None,
+        shortest: None,
+        bytes_a_patch: activations + 4 * config.row(),
+    }
+}
+
+fn block(config: &QwenVisionConfig) -> EncoderConfig {
+    EncoderConfig {
+        hidden: config.hidden_size,
+        intermediate: config.intermediate_size,
+        heads: config.num_heads,
+        eps: config.eps,
+        qkv_bias: true,
+        bias: true,
+        norms: ["norm1", "norm2"],
+        mlp: ["gate_proj", "up_proj", "down_proj"],
+    }
+}
+
+/// Radians a patch of the angles on one axis.
+fn frequencies(block: &EncoderConfig) -> Vec<f32> {
+    let half = block.hidden / block.heads / 2;
+    (0..half / 2)
+        .map(|i| 1.0 / THETA.powf((2 * i) as f32 / half as f32))
+        .collect()
 }
 
 impl Merger {
@@ -239,8 +259,15 @@ impl Merger {
     }
 }
 
-/// The convolution over two frames, one matrix: a still image stands in both, so their weights add up.
+/// The embedding of patches.
 fn patch_embed(loader: &Loader, config: &QwenVisionConfig) -> Result<Linear, WeightsError> {
+    let both = patch_weights(loader, config)?;
+    let shape = [config.hidden_size, config.row()];
+    Ok(Linear::new(loader.own(&both, shape)?, None)?)
+}
+
+/// The convolution over two frames, one matrix `[hidden, row]`: a still image stands in both, so their weights add up.
+fn patch_weights(loader: &Loader, config: &QwenVisionConfig) -> Result<Vec<f32>, WeightsError> {
     let (hidden, side) = (config.hidden_size, config.patch);
     let row = config.row();
     let mut both = Vec::with_capacity(hidden * row);
@@ -266,5 +293,5 @@ fn patch_embed(loader: &Loader, config: &QwenVisionConfig) -> Result<Linear, Wei
             }
         }
     }
-    Ok(Linear::new(loader.own(&both, [hidden, row])?, None)?)
+    Ok(both)
 }

@@ -8,9 +8,9 @@ use super::tensor_cache::TensorCache;
 use super::AttentionConfig;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda;
-use crate::kernels::KvCache;
 #[cfg(feature = "cuda")]
 use crate::kernels::CacheType;
+use crate::kernels::KvCache;
 use crate::weights::Loader;
 
 /// Keys and values of sequences that a model holds side by side, one of which is the current one.
@@ -81,7 +81,11 @@ impl Caches {
     pub(super) fn number_bytes(&self) -> f64 {
         #[cfg(feature = "cuda")]
         if self.gpu.is_some() {
-            return if self.config.cache == CacheType::F32 { 4.0 } else { 2.0 };
+            return if self.config.cache == CacheType::F32 {
+                4.0
+            } else {
+                2.0
+            };
         }
         match &self.tensors {
             None => self.config.cache.bytes(),

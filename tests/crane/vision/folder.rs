@@ -11,7 +11,13 @@ pub const QWEN: &str = "qwen2.5-vl";
 pub const NAMO: &str = "namo";
 
 pub fn fixture(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The test may have been built elsewhere.
+    let root = if built.exists() {
+        built
+    } else {
+        Path::new(".")
+    };
     root.join("tests/fixtures/vision").join(name)
 }
 

@@ -123,10 +123,11 @@ fn encode(encoder: &mut dyn ImageEncoder, all: &[Prepared]) -> (Vec<Vec<f32>>, V
             width: image.grid[2],
         };
         let encoded = encoder
-            .encode(patches, &mut |x| {
+            .encode(patches, &mut |at| {
+                let x = at.to_vec().unwrap();
                 match stages.get_mut(stage) {
                     Some(known) => known.extend(x),
-                    None => stages.push(x.to_vec()),
+                    None => stages.push(x),
                 }
                 stage += 1;
                 true

@@ -17,7 +17,7 @@ pub struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
-    pub(super) fn check(&self, bias: &[f32], first: usize) {
+    pub(in crate::kernels) fn check(&self, bias: &[f32], first: usize) {
         assert!(
             self.weights.len() == self.rows * self.channels * self.size
                 && bias.len() == self.rows
@@ -26,7 +26,7 @@ impl Kernel<'_> {
         );
     }
 
-    pub(super) fn scale(&self, first: usize) -> f32 {
+    pub(in crate::kernels) fn scale(&self, first: usize) -> f32 {
         self.scales.map_or(1.0, |scales| scales[first])
     }
 }

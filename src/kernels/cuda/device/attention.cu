@@ -1,33 +1,62 @@
 // Attention over the cache, [capacity, kv_heads, head_dim] each for keys and values.
 
-// One number of a cache.
+// Eight neighbouring numbers of a cache as they lie there.
 template <int C> struct Eight;
 template <> struct Eight<F16> {
-    static DEVICE void read(const void* p, u64 at, float* x) {
-        const uint4 v = *(const uint4*)((const u16*)p + at);
-        x[0] = low_half(v.x);
-        x[1] = high_half(v.x);
-        x[2] = low_half(v.y);
-        x[3] = high_half(v.y);
-        x[4] = low_half(v.z);
-        x[5] = high_half(v.z);
-        x[6] = low_half(v.w);
-        x[7] = high_half(v.w);
+    uint4 raw;
+    DEVICE void load(const void* p, u64 at) { raw = *(const uint4*)((const u16*)p + at); }
+    DEVICE void clear() { raw = make_uint4(0, 0, 0, 0); }
+    DEVICE void numbers(float* x) const {
+        x[0] = low_half(raw.x);
+        x[1] = high_half(raw.x);
+        x[2] = low_half(raw.y);
+        x[3] = high_half(raw.y);
+        x[4] = low_half(raw.z);
+        x[5] = high_half(raw.z);
+        x[6] = low_half(raw.w);
+        x[7] = high_half(raw.w);
     }
 };
 template <> struct Eight<F32> {
-    static DEVICE void read(const void* p, u64 at, float* x) {
-        const float4 a = *(const float4*)((const float*)p + at), b = *(const float4*)((const float*)p + at + 4);
-        x[0] = a.x;
-        x[1] = a.y;
-        x[2] = a.z;
-        x[3] = a.w;
-        x[4] = b.x;
-        x[5] = b.y;
-        x[6] = b.z;
-        x[7] = b.w;
+    float4 raw[2];
+    DEVICE void load(const void* p, u64 at) {
+        raw[0] = *(const float4*)((const float*)p + at);
+        raw[1] = *(const float4*)((const float*)p + at + 4);
+    }
+    DEVICE void clear() { raw[0] = raw[1] = make_float4(0.f, 0.f, 0.f, 0.f); }
+    DEVICE void numbers(float* x) const {
+        x[0] = raw[0].x;
+        x[1] = raw[0].y;
+        x[2] = raw[0].z;
+        x[3] = raw[0].w;
+        x[4] = raw[1].x;
+        x[5] = raw[1].y;
+        x[6] = raw[1].z;
+        x[7] = raw[1].w;
     }
 };
+
+// Keys and values that a lane has loaded ahead: eight dimensions of two tokens.
+template <int LANES, int C> struct Ahead {
+    Eight<C> keys[2], values[2];
+
+    // Of the token at `token`, if it is before `end`.
+    DEVICE void load(int slot, const void* k, const void* v, u32 token, u32 end, u32 kv_head, u32 kv_heads, u32 dim) {
+        const u32 d = threadIdx.x % LANES * 8;
+        if (token < end && d < dim) {
+            const u64 at = ((u64)token * kv_heads + kv_head) * dim + d;
+            keys[slot].load(k, at);
+            values[slot].load(v, at);
+        } else {
+            keys[slot].clear();
+            values[slot].clear();
+        }
+    }
+};
+// The token of a lane: a warp has the next WARP / LANES, then comes the next of `warps`.
+template <int LANES> DEVICE u32 own_token(u32 round, u32 warps) {
+    return (round * warps + threadIdx.x / WARP) * (WARP / LANES) + threadIdx.x % WARP / LANES;
+}
 
 // A warp normalises (Qwen3) and rotates a head, and multiplies it.
 DEVICE void rotate_head(const float* x, const float* norm, float eps, const float2* angles, u32 neighbours, u32 dim,
@@ -62,7 +91,9 @@ struct StepAttention {
     void* keys;
     void* values;
     const u32* cached;      // Tokens in the cache before this one.
+    u32 capacity;           // Tokens that it has room for.
     u32 heads, kv_heads, dim;
+    u32 group;              // Heads of a key head.
     u32 window;             // 0: all are seen.
     float scale;            // Of the scores, times log2(e).
     u32 splits;             // gridDim.x
@@ -70,6 +101,11 @@ struct StepAttention {
     float* partial;         // [heads, splits, dim + 2]
     u32* tickets;           // [kv_heads · gridDim.z], 0, and 0 again when the kernel ends
     float* out;             // [heads, dim]
+};
+
+enum {
+    STEP_WARPS = 8,
+    MOST_SPLITS = 64,  // As the host has it.
 };
 
 // The online softmax of some heads over some tokens (Milakov & Gimelshein, 2018, arXiv:1805.02867): eight dimensions a lane.
@@ -113,12 +149,13 @@ template <int G> struct Stream {
     }
 };
 
-// G heads `q` ([G, dim] in shared memory) over the tokens `from .. to`. Token `to - 1` is read from shared memory where
-// `newest` is given. The streams of all warps are left in shared memory: `acc` [warps, G, dim], `ends` [warps, G, 2].
+// G heads `q` ([G, dim] in shared memory) over the tokens `from .. to`, of which the first two of each lane are in
+// `ahead`. Token `to - 1` is read from shared memory where `newest` is given. The streams of all warps are left in shared
+// memory: `acc` [warps, G, dim], `ends` [warps, G, 2].
 template <int G, int LANES, int C>
-DEVICE void attend(const float* q, const void* keys, const void* values, u32 kv_head, u32 kv_heads, u32 dim, u32 from,
-                   u32 to, const float* newest, float* acc, float* ends) {
-    const u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+DEVICE void attend(const float* q, Ahead<LANES, C>& ahead, const void* keys, const void* values, u32 kv_head,
+                   u32 kv_heads, u32 dim, u32 from, u32 to, const float* newest, float* acc, float* ends, u32 warps) {
+    const u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const u32 d = lane % LANES * 8;
     const bool mine = d < dim;
     float mq[G][8];
@@ -129,38 +166,36 @@ DEVICE void attend(const float* q, const void* keys, const void* values, u32 kv_
     Stream<G> stream;
     stream.begin();
     const u32 together = WARP / LANES;
-    const u64 stride = (u64)kv_heads * dim;
     // All lanes of a warp go on as long as one has a token: they exchange sums.
-    for (u32 first = from + warp * together; first < to; first += warps * together) {
-        const u32 token = first + lane / LANES;
-        const bool there = token < to;
-        float k[8], v[8];
+    for (u32 round = 0; from + (round * warps + warp) * together < to; round += 2) {
 #pragma unroll
-        for (int i = 0; i < 8; i++) k[i] = v[i] = 0.f;
-        if (there && mine) {
-            if (newest && token == to - 1) {
+        for (int j = 0; j < 2; j++) {
+            if (from + ((round + j) * warps + warp) * together >= to) break;
+            const u32 token = from + own_token<LANES>(round + j, warps);
+            const bool there = token < to;
+            float k[8], v[8];
+            ahead.keys[j].numbers(k);
+            ahead.values[j].numbers(v);
+            ahead.load(j, keys, values, from + own_token<LANES>(round + j + 2, warps), to, kv_head, kv_heads, dim);
+            if (newest && token == to - 1 && mine) {
 #pragma unroll
                 for (int i = 0; i < 8; i++) {
                     k[i] = newest[d + i];
                     v[i] = newest[dim + d + i];
                 }
-            } else {
-                const u64 at = token * stride + (u64)kv_head * dim + d;
-                Eight<C>::read(keys, at, k);
-                Eight<C>::read(values, at, v);
             }
+            float scores[G];
+#pragma unroll
+            for (int g = 0; g < G; g++) {
+                float s = 0.f;
+#pragma unroll
+                for (int i = 0; i < 8; i++) s = fmaf(mq[g][i], k[i], s);
+#pragma unroll
+                for (int x = LANES / 2; x > 0; x /= 2) s += __shfl_xor_sync(FULL, s, x);
+                scores[g] = s;
+            }
+            if (there) stream.add(scores, v);
         }
-        float scores[G];
-#pragma unroll
-        for (int g = 0; g < G; g++) {
-            float s = 0.f;
-#pragma unroll
-            for (int i = 0; i < 8; i++) s = fmaf(mq[g][i], k[i], s);
-#pragma unroll
-            for (int x = LANES / 2; x > 0; x /= 2) s += __shfl_xor_sync(FULL, s, x);
-            scores[g] = s;
-        }
-        if (there) stream.add(scores, v);
     }
 #pragma unroll
     for (int x = LANES; x < WARP; x *= 2) stream.join(x);
@@ -177,111 +212,165 @@ DEVICE void attend(const float* q, const void* keys, const void* values, u32 kv_
             ends[(warp * G + g) * 2 + 1] = stream.sum[g];
         }
     }
-    __syncthreads();
+    meet(warps);
 }
 
-// Joins the `count` streams of head `g`, `step` apart, at dimension `d`: the weighted sum, and what it ends with.
-DEVICE float joined(const float* acc, const float* ends, u32 count, u32 acc_step, u32 end_step, float& largest,
-                    float& sum) {
-    largest = -INFINITE;
-    for (u32 w = 0; w < count; w++) largest = fmaxf(largest, ends[w * end_step]);
+// Joins the streams that W warps left of one head, at one dimension: the weighted sum, and what it ends with.
+template <int W>
+DEVICE float join_warps(const float* acc, const float* ends, u32 step, u32 end_step, float& most, float& sum) {
+    float largest[W], x = 0.f;
+    most = -INFINITE;
     sum = 0.f;
-    float x = 0.f;
-    for (u32 w = 0; w < count; w++) {
-        const float l = ends[w * end_step];
-        const float factor = l == -INFINITE ? 0.f : exp2f(l - largest);
-        sum += ends[w * end_step + 1] * factor;
-        x += acc[(u64)w * acc_step] * factor;
+#pragma unroll
+    for (int w = 0; w < W; w++) {
+        largest[w] = ends[w * end_step];
+        most = fmaxf(most, largest[w]);
+    }
+#pragma unroll
+    for (int w = 0; w < W; w++) {
+        const float factor = largest[w] == -INFINITE ? 0.f : exp2f(largest[w] - most);
+        sum = fmaf(ends[w * end_step + 1], factor, sum);
+        x = fmaf(acc[w * step], factor, x);
     }
     return x;
+}
+// Joins what the blocks have found of one head: the weights of the `count` parts become shared by the warp's lanes in
+// `weights`.
+DEVICE void weigh_parts(const float* ends, u32 count, u32 step, float* weights) {
+    const u32 lane = threadIdx.x % WARP;
+    float most = -INFINITE, sum = 0.f;
+    for (u32 w = lane; w < count; w += WARP) most = fmaxf(most, __ldcg(ends + w * step));
+    most = warp_max(most);
+    for (u32 w = lane; w < count; w += WARP) {
+        const float l = __ldcg(ends + w * step), factor = l == -INFINITE ? 0.f : exp2f(l - most);
+        weights[w] = factor;
+        sum += __ldcg(ends + w * step + 1) * factor;
+    }
+    sum = 1.f / warp_sum(sum);
+    for (u32 w = lane; w < count; w += WARP) weights[w] *= sum;
 }
 
 extern __shared__ float4 shared_memory[];
 
-// One token behind the cached ones. Block (split, kv head, G of its heads).
-template <int G, int LANES, int C> DEVICE void step_attention(const StepAttention& a) {
+// One token behind the `cached` ones, of which split `split` of `a.splits` is this block's work: G heads from number
+// `group` · G on of key head `kv_head`. `ahead` holds what was read where `known`.
+template <int G, int LANES, int C, int W>
+DEVICE void attend_step(const StepAttention& a, u32 cached, u32 split, u32 kv_head, u32 group, u32 groups,
+                        Ahead<LANES, C>& ahead, bool known, float* memory) {
     __shared__ bool last_block;
-    let_next_start();
-    wait_for_previous();
-    const u32 cached = *a.cached, len = cached + 1;
-    const u32 start = a.window && len > a.window ? len - a.window : 0;
-    const u32 seen = len - start;
-    u32 each = (seen + a.splits - 1) / a.splits;
-    each = each > a.least ? each : a.least;
-    const u32 splits = (seen + each - 1) / each;
-    const u32 split = blockIdx.x, kv_head = blockIdx.y;
-    if (split >= splits) return;
-    const u32 from = start + split * each, to = min(from + each, len);
-    const u32 group = a.heads / a.kv_heads;
-    const u32 first = kv_head * group + blockIdx.z * G;
-    const u32 count = min((u32)G, group - blockIdx.z * G);
-    const u32 dim = a.dim, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-
-    float* q = (float*)shared_memory;       // [G, dim]
+    const u32 dim = a.dim, all = a.group, threads = W * WARP, warps = W;
+    const u32 first = kv_head * all + group * G;
+    const u32 count = min((u32)G, all - group * G);
+    const u32 warp = threadIdx.x / WARP;
+    float* q = memory;                      // [G, dim]
     float* newest = q + G * dim;            // key and value, [2, dim]
     float* acc = newest + 2 * dim;          // [warps, G, dim]
     float* ends = acc + warps * G * dim;    // [warps, G, 2]
-    const bool appends = to == len;
     for (u32 g = warp; g < G + 2; g += warps) {
         if (g < count) {
             rotate_head(a.qkv + (first + g) * dim, a.q_norm, a.eps, a.angles, a.neighbours, dim, a.scale, q + g * dim);
         } else if (g < G) {
             for (u32 i = threadIdx.x % WARP; i < dim; i += WARP) q[g * dim + i] = 0.f;
-        } else if (appends && g == G) {
-            rotate_head(a.qkv + (a.heads + kv_head) * dim, a.k_norm, a.eps, a.angles, a.neighbours, dim, 1.f, newest);
-        } else if (appends) {
-            const float* v = a.qkv + (a.heads + a.kv_heads + kv_head) * dim;
-            for (u32 i = threadIdx.x % WARP; i < dim; i += WARP) newest[dim + i] = v[i];
-        }
-    }
-    __syncthreads();
-    if (appends) {
-        typedef typename Number<C>::type N;
-        const u64 at = ((u64)cached * a.kv_heads + kv_head) * dim;
-        for (u32 i = threadIdx.x; i < dim; i += blockDim.x) {
-            const N k = Number<C>::make(newest[i]), v = Number<C>::make(newest[dim + i]);
-            if (blockIdx.z == 0) {
-                ((N*)a.keys)[at + i] = k;
-                ((N*)a.values)[at + i] = v;
+        } else {
+            // Key and value of the token, as the cache will have them.
+            typedef typename Number<C>::type N;
+            const bool key = g == G;
+            const float* x = a.qkv + (a.heads + (key ? 0 : a.kv_heads) + kv_head) * dim;
+            float* to = key ? newest : newest + dim;
+            if (key) rotate_head(x, a.k_norm, a.eps, a.angles, a.neighbours, dim, 1.f, to);
+            __syncwarp();
+            N* place = (N*)(key ? a.keys : a.values) + ((u64)cached * a.kv_heads + kv_head) * dim;
+            for (u32 i = threadIdx.x % WARP; i < dim; i += WARP) {
+                const N n = Number<C>::make(key ? to[i] : x[i]);
+                to[i] = Number<C>::read(n);
+                if (group == 0 && split == 0) place[i] = n;
             }
-            newest[i] = Number<C>::read(k);
-            newest[dim + i] = Number<C>::read(v);
         }
-        __syncthreads();
     }
-    attend<G, LANES, C>(q, a.keys, a.values, kv_head, a.kv_heads, dim, from, to, appends ? newest : 0, acc, ends);
-    for (u32 i = threadIdx.x; i < count * dim; i += blockDim.x) {
-        const u32 g = i / dim, d = i % dim;
-        float largest, sum;
-        const float x = joined(acc + g * dim + d, ends + g * 2, warps, G * dim, G * 2, largest, sum);
+    const u32 len = cached + 1;
+    const u32 start = a.window && len > a.window ? len - a.window : 0;
+    const u32 seen = len - start;
+    u32 each = seen, splits = 1;
+    if (a.splits > 1) {
+        each = max(a.least, (seen + a.splits - 1) / a.splits);
+        splits = (seen + each - 1) / each;
+    }
+    if (split >= splits) return;
+    const u32 from = start + split * each, to = splits == 1 ? len : min(from + each, len);
+    if (!known) {
+#pragma unroll
+        for (int j = 0; j < 2; j++)
+            ahead.load(j, a.keys, a.values, from + own_token<LANES>(j, warps), to, kv_head, a.kv_heads, dim);
+    }
+    const float* own = to == len ? newest : 0;
+    meet(W);
+    attend<G, LANES, C>(q, ahead, a.keys, a.values, kv_head, a.kv_heads, dim, from, to, own, acc, ends,
+                        W);
+    // Heads and dimensions in turn over the threads, without a division.
+    u32 g = 0, d = threadIdx.x;
+    for (u32 i = threadIdx.x; i < count * dim; i += threads, d += threads) {
+        while (d >= dim) {
+            d -= dim;
+            g++;
+        }
+        float most, sum;
+        const float x = join_warps<W>(acc + i, ends + g * 2, G * dim, G * 2, most, sum);
         if (splits == 1) {
             a.out[first * dim + i] = x / sum;
-        } else {
-            float* to = a.partial + ((u64)(first + g) * a.splits + split) * (dim + 2);
-            to[d] = x;
-            if (d == 0) {
-                to[dim] = largest;
-                to[dim + 1] = sum;
-            }
+            continue;
+        }
+        float* to = a.partial + ((u64)(first + g) * a.splits + split) * (dim + 2);
+        to[d] = x;
+        if (d == 0) {
+            to[dim] = most;
+            to[dim + 1] = sum;
         }
     }
     if (splits == 1) return;
     // The block that comes last joins what all have found.
     __threadfence();
-    __syncthreads();
-    u32* ticket = a.tickets + kv_head * gridDim.z + blockIdx.z;
+    meet(warps);
+    u32* ticket = a.tickets + kv_head * groups + group;
     if (threadIdx.x == 0) last_block = atomicAdd(ticket, 1) == splits - 1;
-    __syncthreads();
+    meet(warps);
     if (!last_block) return;
     __threadfence();
-    for (u32 i = threadIdx.x; i < count * dim; i += blockDim.x) {
-        const u32 g = i / dim, d = i % dim;
-        const float* of = a.partial + (u64)(first + g) * a.splits * (dim + 2);
-        float largest, sum;
-        const float x = joined(of + d, of + dim, splits, dim + 2, dim + 2, largest, sum);
-        a.out[first * dim + i] = x / sum;
+    const float* parts = a.partial + (u64)first * a.splits * (dim + 2);
+    const u32 step = dim + 2, head_step = a.splits * step;
+    if (warp < count) weigh_parts(parts + warp * head_step + dim, splits, step, acc + warp * MOST_SPLITS);
+    meet(W);
+    g = 0, d = threadIdx.x;
+    for (u32 i = threadIdx.x; i < count * dim; i += threads, d += threads) {
+        while (d >= dim) {
+            d -= dim;
+            g++;
+        }
+        float x = 0.f;
+#pragma unroll 8
+        for (u32 w = 0; w < splits; w++)
+            x = fmaf(__ldcg(parts + g * head_step + w * step + d), acc[g * MOST_SPLITS + w], x);
+        a.out[first * dim + i] = x;
     }
     if (threadIdx.x == 0) *ticket = 0;
+}
+
+
+// Block (split, kv head, G of its heads).
+template <int G, int LANES, int C> DEVICE void step_attention(const StepAttention& a) {
+    // What stands in the cache was written by steps before this one, so that it may be read before the wait; where it
+    // begins is known if it is not shared out. What lies behind the cached tokens is read too, and not used.
+    const bool known = a.splits == 1 && !a.window;
+    Ahead<LANES, C> ahead;
+    if (known) {
+#pragma unroll
+        for (int j = 0; j < 2; j++)
+            ahead.load(j, a.keys, a.values, own_token<LANES>(j, STEP_WARPS), a.capacity, blockIdx.y, a.kv_heads, a.dim);
+    }
+    let_next_start();
+    wait_for_previous();
+    const u32 cached = *(volatile const u32*)a.cached;
+    attend_step<G, LANES, C, STEP_WARPS>(a, cached, blockIdx.x, blockIdx.y, blockIdx.z, gridDim.z, ahead, known,
+                                         (float*)shared_memory);
 }
 
 // Queries of a pass whose keys and values are in the cache already: rotated and scaled, [tokens, heads, dim] in f32.
@@ -312,11 +401,15 @@ template <int G, int LANES, int C> DEVICE void row_attention(const RowAttention&
     for (u32 i = threadIdx.x; i < G * dim; i += blockDim.x)
         q[i] = i < count * dim ? a.q[((u64)token * a.heads + first) * dim + i] : 0.f;
     __syncthreads();
-    attend<G, LANES, C>(q, a.keys, a.values, kv_head, a.kv_heads, dim, start, len, 0, acc, ends);
+    Ahead<LANES, C> ahead;
+#pragma unroll
+    for (int j = 0; j < 2; j++)
+        ahead.load(j, a.keys, a.values, start + own_token<LANES>(j, warps), len, kv_head, a.kv_heads, dim);
+    attend<G, LANES, C>(q, ahead, a.keys, a.values, kv_head, a.kv_heads, dim, start, len, 0, acc, ends, warps);
     for (u32 i = threadIdx.x; i < count * dim; i += blockDim.x) {
         const u32 g = i / dim, d = i % dim;
-        float largest, sum;
-        float x = joined(acc + g * dim + d, ends + g * 2, warps, G * dim, G * 2, largest, sum);
+        float most, sum;
+        float x = join_warps<STEP_WARPS>(acc + g * dim + d, ends + g * 2, G * dim, G * 2, most, sum);
         x /= sum;
         const u64 to = ((u64)token * a.heads + first) * dim + i;
         if (a.kind == F32) ((float*)a.out)[to] = x;

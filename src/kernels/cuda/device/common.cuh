@@ -37,6 +37,9 @@ DEVICE void let_next_start() {
 #endif
 }
 
+// Where the first `warps` warps of a block wait for each other.
+DEVICE void meet(u32 warps) { asm volatile("bar.sync 1, %0;" ::"r"(warps * WARP) : "memory"); }
+
 DEVICE float half_to_float(u16 h) {
     float f;
     asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
@@ -112,28 +115,41 @@ template <int K> struct Chunk {
     u32 scale[2];
 };
 
-template <int K> DEVICE void load_chunk(Chunk<K>& c, const Matrix& m, u64 chunk) {
+// Where the planes of a quantised row begin.
+struct Planes {
+    const u8* low;
+    const u8* high;
+    const u8* scales;
+};
+template <int K> DEVICE Planes planes_at(const Matrix& m, u64 chunk) {
+    Planes p;
+    p.low = m.data + chunk * (K == Q8 ? 32 : 16);
+    p.high = m.data + m.high + chunk * (K == Q6 ? 8 : 4);
+    p.scales = m.data + m.scales + chunk * (K == Q8 ? 2 : K == Q2 ? 8 : 4);
+    return p;
+}
+
+// Chunk `i` behind where the planes begin.
+template <int K> DEVICE void load_chunk(Chunk<K>& c, const Planes& p, u32 i) {
     if (K == Q8) {
-        c.low = load16(m.data + chunk * 32);
-        c.more = load16(m.data + chunk * 32 + 16);
-        c.scale[0] = __ldg((const u16*)(m.data + m.scales) + chunk);
+        c.low = load16(p.low + i * 32);
+        c.more = load16(p.low + i * 32 + 16);
+        c.scale[0] = __ldg((const u16*)p.scales + i);
+        return;
+    }
+    c.low = load16(p.low + i * 16);
+    if (K == Q2) {
+        const uint2 both = __ldg((const uint2*)p.scales + i);
+        c.scale[0] = both.x;
+        c.scale[1] = both.y;
     } else {
-        c.low = load16(m.data + chunk * 16);
-        const u32* s = (const u32*)(m.data + m.scales);
-        if (K == Q2) {
-            const uint2 both = __ldg((const uint2*)s + chunk);
-            c.scale[0] = both.x;
-            c.scale[1] = both.y;
-        } else {
-            c.scale[0] = __ldg(s + chunk);
-        }
-        const u32* h = (const u32*)(m.data + m.high);
-        if (K == Q5) c.high[0] = __ldg(h + chunk);
-        if (K == Q6) {
-            const uint2 both = __ldg((const uint2*)h + chunk);
-            c.high[0] = both.x;
-            c.high[1] = both.y;
-        }
+        c.scale[0] = __ldg((const u32*)p.scales + i);
+    }
+    if (K == Q5) c.high[0] = __ldg((const u32*)p.high + i);
+    if (K == Q6) {
+        const uint2 both = __ldg((const uint2*)p.high + i);
+        c.high[0] = both.x;
+        c.high[1] = both.y;
     }
 }
 

@@ -11,6 +11,7 @@ struct GemvArgs {
     float eps;
     float* out;                       // [rows]
     const float* residual;            // Added to the result, or null; may be `out`.
+    u32 split;                        // Warps that share a row: 1, 2, 4 or 8.
 };
 
 // Quantised rows read their 32 floats at a stride of 36: no two lanes of a quarter of a warp meet in a bank.
@@ -18,44 +19,72 @@ template <int K> DEVICE int place(int i) {
     return K <= BF16 && K >= 0 ? i : i / 32 * 36 + i % 32;
 }
 
-// Brings x · norm into shared memory, and returns what the products still have to be multiplied with.
-// `sums` gets the sum of each 32 numbers where `K` is quantised.
-template <int K> DEVICE float stage(const float* x, const float* norm, float eps, u32 width, float* xs, float* sums,
-                                    float* scratch) {
-    float squares = 0.f;
-    for (u32 i = threadIdx.x * 4; i < width; i += blockDim.x * 4) {
-        float4 v = *(const float4*)(x + i);
-        squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
-        if (norm) {
-            const float4 n = __ldg((const float4*)(norm + i));
-            v.x *= n.x;
-            v.y *= n.y;
-            v.z *= n.z;
-            v.w *= n.w;
-        }
-        *(float4*)(xs + place<K>(i)) = v;
-        if (!(K <= BF16 && K >= 0)) {
-            // Eight neighbours hold the 32 numbers of a chunk.
-            float s = v.x + v.y + v.z + v.w;
-            const u32 mask = __activemask();
-            s += __shfl_xor_sync(mask, s, 1);
-            s += __shfl_xor_sync(mask, s, 2);
-            s += __shfl_xor_sync(mask, s, 4);
-            if (threadIdx.x % 8 == 0) sums[i / 32] = s;
+// Loads of x that a thread makes together.
+enum { STAGED = 5 };
+
+// The weights of a norm that a thread multiplies with, read before the token's numbers are there.
+enum { GAINS = 2 };
+struct Gains {
+    float4 all[GAINS];
+    DEVICE void load(const float* norm, u32 width) {
+#pragma unroll
+        for (int j = 0; j < GAINS; j++) {
+            const u32 i = (j * blockDim.x + threadIdx.x) * 4;
+            if (norm && i < width) all[j] = __ldg((const float4*)(norm + i));
         }
     }
-    if (norm) {
+};
+
+// Brings x · norm into shared memory, and returns what the products still have to be multiplied with.
+// `sums` gets the sum of each 32 numbers where `K` is quantised.
+template <int K>
+DEVICE float stage(const GemvArgs& a, const Gains& gains, u32 width, float* xs, float* sums, float* scratch) {
+    float squares = 0.f;
+    const u32 step = blockDim.x * 4;
+    for (u32 first = threadIdx.x * 4; first < width; first += STAGED * step) {
+        float4 all[STAGED];
+#pragma unroll
+        for (int j = 0; j < STAGED; j++)
+            if (first + j * step < width) all[j] = *(const float4*)(a.x + first + j * step);
+#pragma unroll
+        for (int j = 0; j < STAGED; j++) {
+            const u32 i = first + j * step;
+            if (i >= width) break;
+            float4 v = all[j];
+            squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+            if (a.norm) {
+                const bool known = j < GAINS && first == threadIdx.x * 4;
+                const float4 n = known ? gains.all[j < GAINS ? j : 0] : __ldg((const float4*)(a.norm + i));
+                v.x *= n.x;
+                v.y *= n.y;
+                v.z *= n.z;
+                v.w *= n.w;
+            }
+            *(float4*)(xs + place<K>(i)) = v;
+            if (K == Q4 || K == Q5 || K == Q2) {
+                // Eight neighbours hold the 32 numbers of a chunk.
+                float s = v.x + v.y + v.z + v.w;
+                const u32 mask = __activemask();
+                s += __shfl_xor_sync(mask, s, 1);
+                s += __shfl_xor_sync(mask, s, 2);
+                s += __shfl_xor_sync(mask, s, 4);
+                if (threadIdx.x % 8 == 0) sums[i / 32] = s;
+            }
+        }
+    }
+    if (a.norm) {
         squares = warp_sum(squares);
         if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = squares;
     }
     __syncthreads();
-    if (!norm) return 1.f;
+    if (!a.norm) return 1.f;
     float all = 0.f;
     for (u32 w = 0; w < blockDim.x / WARP; w++) all += scratch[w];
-    return rsqrtf(all / width + eps);
+    return rsqrtf(all / width + a.eps);
 }
 
-// The products of R rows with x; `ahead` are loads that were made before.
+// The products of R rows with x: this warp's part of them, of `parts` that other warps work on; `ahead` are loads that
+// were made before.
 template <int K, int R, int U> struct Rows;
 
 // 16 bytes of each row a step: 8 numbers of 16 bits, or 4 floats.
@@ -64,29 +93,29 @@ template <int K, int R, int U> struct FloatRows {
     uint4 ahead[R][U];
     const u8* row[R];
 
-    DEVICE void begin(const Matrix* m, const u32* rows) {
+    DEVICE void begin(const Matrix* m, const u32* rows, u32 part, u32 parts) {
 #pragma unroll
         for (int r = 0; r < R; r++) row[r] = m[r].data + (u64)rows[r] * m[r].width * (K == F32 ? 4 : 2);
-        load(0, m[0].width);
+        load(part, parts, m[0].width);
     }
-    DEVICE void load(u32 step, u32 width) {
+    DEVICE void load(u32 step, u32 parts, u32 width) {
         const u32 units = width / NUMBERS;
 #pragma unroll
         for (int u = 0; u < U; u++) {
-            const u32 unit = (step + u) * WARP + threadIdx.x % WARP;
+            const u32 unit = (step + u * parts) * WARP + threadIdx.x % WARP;
 #pragma unroll
             for (int r = 0; r < R; r++)
                 ahead[r][u] = unit < units ? load16(row[r] + (u64)unit * 16) : make_uint4(0, 0, 0, 0);
         }
     }
-    DEVICE void products(const float* xs, const float*, u32 width, float* acc) {
+    DEVICE void products(const float* xs, const float*, u32 width, u32 part, u32 parts, float* acc) {
         const u32 units = width / NUMBERS;
         const u32 steps = (units + WARP - 1) / WARP;
-        for (u32 step = 0; step < steps; step += U) {
-            if (step) load(step, width);
+        for (u32 step = part; step < steps; step += U * parts) {
+            if (step != part) load(step, parts, width);
 #pragma unroll
             for (int u = 0; u < U; u++) {
-                const u32 unit = (step + u) * WARP + threadIdx.x % WARP;
+                const u32 unit = (step + u * parts) * WARP + threadIdx.x % WARP;
                 if (unit >= units) continue;
                 const float4 a = *(const float4*)(xs + unit * NUMBERS);
                 if (K == F32) {
@@ -121,25 +150,21 @@ template <int K, int R, int U> struct FloatRows {
 // A chunk of each row a step.
 template <int K, int R, int U> struct ChunkRows {
     Chunk<K> ahead[R][U];
-    Matrix matrix[R];
-    u64 first[R];
+    Planes planes[R];
 
-    DEVICE void begin(const Matrix* m, const u32* rows) {
+    DEVICE void begin(const Matrix* m, const u32* rows, u32 part, u32 parts) {
 #pragma unroll
-        for (int r = 0; r < R; r++) {
-            matrix[r] = m[r];
-            first[r] = (u64)rows[r] * (m[r].width / 32);
-        }
-        load(0, m[0].width);
+        for (int r = 0; r < R; r++) planes[r] = planes_at<K>(m[r], (u64)rows[r] * (m[r].width / 32));
+        load(part, parts, m[0].width);
     }
-    DEVICE void load(u32 step, u32 width) {
+    DEVICE void load(u32 step, u32 parts, u32 width) {
         const u32 chunks = width / 32;
 #pragma unroll
         for (int u = 0; u < U; u++) {
-            const u32 chunk = (step + u) * WARP + threadIdx.x % WARP;
+            const u32 chunk = (step + u * parts) * WARP + threadIdx.x % WARP;
             if (chunk < chunks) {
 #pragma unroll
-                for (int r = 0; r < R; r++) load_chunk<K>(ahead[r][u], matrix[r], first[r] + chunk);
+                for (int r = 0; r < R; r++) load_chunk<K>(ahead[r][u], planes[r], chunk);
             }
         }
     }
@@ -157,14 +182,14 @@ template <int K, int R, int U> struct ChunkRows {
             dots[G / 4][r] = s;
         }
     }
-    DEVICE void products(const float* xs, const float* sums, u32 width, float* acc) {
+    DEVICE void products(const float* xs, const float* sums, u32 width, u32 part, u32 parts, float* acc) {
         const u32 chunks = width / 32;
         const u32 steps = (chunks + WARP - 1) / WARP;
-        for (u32 step = 0; step < steps; step += U) {
-            if (step) load(step, width);
+        for (u32 step = part; step < steps; step += U * parts) {
+            if (step != part) load(step, parts, width);
 #pragma unroll
             for (int u = 0; u < U; u++) {
-                const u32 chunk = (step + u) * WARP + threadIdx.x % WARP;
+                const u32 chunk = (step + u * parts) * WARP + threadIdx.x % WARP;
                 if (chunk >= chunks) continue;
                 const float* x = xs + chunk * 36;
                 float dots[2][R];
@@ -211,7 +236,7 @@ template <int R, int U> struct Rows<Q2, R, U> : ChunkRows<Q2, R, U> {};
 
 extern __shared__ float4 shared_memory[];
 
-// Shared memory: the staged x, the sums, one float a warp. `Finish` writes the sums of a group of rows.
+// Shared memory: the staged x, its sums, and four floats a warp.
 template <int K> DEVICE void layout(u32 width, float*& xs, float*& sums, float*& scratch) {
     xs = (float*)shared_memory;
     const bool floats = K <= BF16 && K >= 0;
@@ -225,6 +250,26 @@ DEVICE u32 part_of(const GemvArgs& a, u32 p, u32 end, u32& row) {
     return p;
 }
 
+// The sums of R rows over a warp and the warps that share them with it. All warps of a block come here together where
+// rows are shared; only the first of those that share has the result.
+template <int R> DEVICE void sum_up(float* acc, u32 part, u32 parts, float* scratch) {
+#pragma unroll
+    for (int r = 0; r < R; r++) acc[r] = warp_sum(acc[r]);
+    if (parts == 1) return;
+    const u32 warp = threadIdx.x / WARP;
+    if (threadIdx.x % WARP == 0) {
+#pragma unroll
+        for (int r = 0; r < R; r++) scratch[warp * R + r] = acc[r];
+    }
+    __syncthreads();
+    if (part == 0) {
+        for (u32 p = 1; p < parts; p++)
+#pragma unroll
+            for (int r = 0; r < R; r++) acc[r] += scratch[(warp + p) * R + r];
+    }
+    __syncthreads();
+}
+
 // `block` of `blocks` work on the parts `from .. to`, whose first output is `out`.
 template <int K, int R, int U>
 DEVICE void gemv(const GemvArgs& a, u32 from, u32 end, u32 out, u32 block, u32 blocks) {
@@ -233,8 +278,9 @@ DEVICE void gemv(const GemvArgs& a, u32 from, u32 end, u32 out, u32 block, u32 b
     layout<K>(a.parts[0].width, xs, sums, scratch);
     u32 all = 0;
     for (u32 p = from; p < end; p++) all += a.parts[p].rows;
-    const u32 warps = blocks * (blockDim.x / WARP);
-    u32 group = block * (blockDim.x / WARP) + threadIdx.x / WARP;
+    // Groups of R rows that a block works on together.
+    const u32 together = blockDim.x / WARP / a.split;
+    const u32 part = threadIdx.x / WARP % a.split, mine = threadIdx.x / WARP / a.split;
     const u32 groups = (all + R - 1) / R;
     Rows<K, R, U> rows;
     auto begin = [&](u32 group) {
@@ -246,33 +292,36 @@ DEVICE void gemv(const GemvArgs& a, u32 from, u32 end, u32 out, u32 block, u32 b
             m[i] = a.parts[part_of(a, from, end, row)];
             r[i] = row + m[i].first;
         }
-        rows.begin(m, r);
+        rows.begin(m, r, part, a.split);
     };
-    if (group < groups) begin(group);
+    u32 first = block * together;
+    if (first < groups) begin(first + mine);
+    Gains gains;
+    gains.load(a.norm, a.parts[0].width);
     wait_for_previous();
-    const float factor = stage<K>(a.x, a.norm, a.eps, a.parts[0].width, xs, sums, scratch);
-    for (; group < groups; group += warps) {
+    const float factor = stage<K>(a, gains, a.parts[0].width, xs, sums, scratch);
+    for (; first < groups; first += blocks * together) {
+        const u32 group = first + mine;
         float acc[R];
 #pragma unroll
         for (int r = 0; r < R; r++) acc[r] = 0.f;
-        rows.products(xs, sums, a.parts[0].width, acc);
-        if (group + warps < groups) begin(group + warps);
-#pragma unroll
-        for (int r = 0; r < R; r++) acc[r] = warp_sum(acc[r]);
+        rows.products(xs, sums, a.parts[0].width, part, a.split, acc);
+        if (first + blocks * together < groups) begin(group + blocks * together);
+        sum_up<R>(acc, part, a.split, scratch);
         // Lane r writes row r.
-        float mine = acc[0];
+        float sum = acc[0];
 #pragma unroll
         for (int r = 1; r < R; r++)
-            if (threadIdx.x % WARP == r) mine = acc[r];
+            if (threadIdx.x % WARP == r) sum = acc[r];
         const u32 lane = threadIdx.x % WARP;
         const u32 to = group * R + lane;
-        if (lane < R && to < all) {
+        if (part == 0 && lane < R && to < all) {
             u32 row = to;
             const u32 p = part_of(a, from, end, row);
-            mine *= factor;
-            if (a.bias[p]) mine += __ldg(a.bias[p] + row);
-            if (a.residual) mine += a.residual[out + to];
-            a.out[out + to] = mine;
+            sum *= factor;
+            if (a.bias[p]) sum += __ldg(a.bias[p] + row);
+            if (a.residual) sum += a.residual[out + to];
+            a.out[out + to] = sum;
         }
     }
 }
@@ -283,8 +332,8 @@ template <int K, int R, int U> DEVICE void swiglu(const GemvArgs& a) {
     float *xs, *sums, *scratch;
     layout<K>(a.parts[0].width, xs, sums, scratch);
     const u32 all = a.parts[0].rows;
-    const u32 warps = gridDim.x * (blockDim.x / WARP);
-    u32 group = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
+    const u32 together = blockDim.x / WARP / a.split;
+    const u32 part = threadIdx.x / WARP % a.split, mine = threadIdx.x / WARP / a.split;
     const u32 groups = (all + R - 1) / R;
     Rows<K, 2 * R, U> rows;
     auto begin = [&](u32 group) {
@@ -295,19 +344,22 @@ template <int K, int R, int U> DEVICE void swiglu(const GemvArgs& a) {
             m[i] = a.parts[i % 2];
             r[i] = min(group * R + i / 2, all - 1) + m[i].first;
         }
-        rows.begin(m, r);
+        rows.begin(m, r, part, a.split);
     };
-    if (group < groups) begin(group);
+    u32 first = blockIdx.x * together;
+    if (first < groups) begin(first + mine);
+    Gains gains;
+    gains.load(a.norm, a.parts[0].width);
     wait_for_previous();
-    const float factor = stage<K>(a.x, a.norm, a.eps, a.parts[0].width, xs, sums, scratch);
-    for (; group < groups; group += warps) {
+    const float factor = stage<K>(a, gains, a.parts[0].width, xs, sums, scratch);
+    for (; first < groups; first += gridDim.x * together) {
+        const u32 group = first + mine;
         float acc[2 * R];
 #pragma unroll
         for (int r = 0; r < 2 * R; r++) acc[r] = 0.f;
-        rows.products(xs, sums, a.parts[0].width, acc);
-        if (group + warps < groups) begin(group + warps);
-#pragma unroll
-        for (int r = 0; r < 2 * R; r++) acc[r] = warp_sum(acc[r]);
+        rows.products(xs, sums, a.parts[0].width, part, a.split, acc);
+        if (first + gridDim.x * together < groups) begin(group + gridDim.x * together);
+        sum_up<2 * R>(acc, part, a.split, scratch);
         float gate = acc[0], up = acc[1];
 #pragma unroll
         for (int r = 1; r < R; r++)
@@ -317,7 +369,7 @@ template <int K, int R, int U> DEVICE void swiglu(const GemvArgs& a) {
             }
         const u32 lane = threadIdx.x % WARP;
         const u32 to = group * R + lane;
-        if (lane < R && to < all) {
+        if (part == 0 && lane < R && to < all) {
             gate *= factor;
             up *= factor;
             if (a.bias[0]) gate += __ldg(a.bias[0] + to);
@@ -335,30 +387,31 @@ struct MixedArgs {
 
 #define THREADS 256
 
-#define GEMV(name, K, R, U) \
-    extern "C" __global__ void __launch_bounds__(THREADS) gemv_##name(const __grid_constant__ GemvArgs a) { \
+// R rows at a time, U loads ahead of each; so few registers that B blocks run together.
+#define GEMV(name, K, R, U, B) \
+    extern "C" __global__ void __launch_bounds__(THREADS, B) gemv_##name(const __grid_constant__ GemvArgs a) { \
         gemv<K, R, U>(a, 0, a.n_parts, 0, blockIdx.x, gridDim.x); \
     }
-#define SWIGLU(name, K, R, U) \
-    extern "C" __global__ void __launch_bounds__(THREADS) swiglu_##name(const __grid_constant__ GemvArgs a) { \
+#define SWIGLU(name, K, R, U, B) \
+    extern "C" __global__ void __launch_bounds__(THREADS, B) swiglu_##name(const __grid_constant__ GemvArgs a) { \
         swiglu<K, R, U>(a); \
     }
-#define BOTH(name, K, UF, UQ) \
-    GEMV(name##_1, K, 1, 2 * UF) \
-    GEMV(name##_2, K, 2, UF) \
-    GEMV(name##_4, K, 4, UQ) \
-    SWIGLU(name##_1, K, 1, UF) \
-    SWIGLU(name##_2, K, 2, UQ)
+#define BOTH(name, K, U1, U2, U4, B) \
+    GEMV(name##_1, K, 1, U1, B) \
+    GEMV(name##_2, K, 2, U2, 3) \
+    GEMV(name##_4, K, 4, U4, 2) \
+    SWIGLU(name##_1, K, 1, U2, B) \
+    SWIGLU(name##_2, K, 2, U4, 2)
 
-BOTH(f32, F32, 4, 2)
-BOTH(f16, F16, 4, 4)
-BOTH(bf16, BF16, 4, 4)
-BOTH(q8, Q8, 1, 1)
-BOTH(q4, Q4, 1, 1)
-BOTH(q5, Q5, 1, 1)
-BOTH(q6, Q6, 1, 1)
-BOTH(q3, Q3, 1, 1)
-BOTH(q2, Q2, 1, 1)
+BOTH(f32, F32, 8, 4, 2, 3)
+BOTH(f16, F16, 8, 4, 4, 3)
+BOTH(bf16, BF16, 8, 4, 4, 3)
+BOTH(q8, Q8, 1, 1, 1, 4)
+BOTH(q4, Q4, 1, 1, 1, 4)
+BOTH(q5, Q5, 1, 1, 1, 4)
+BOTH(q6, Q6, 1, 1, 1, 4)
+BOTH(q3, Q3, 1, 1, 1, 4)
+BOTH(q2, Q2, 1, 1, 1, 4)
 
 extern "C" __global__ void __launch_bounds__(THREADS) gemv_mixed(const __grid_constant__ MixedArgs m) {
     u32 p = 0, block = blockIdx.x, out = 0;

@@ -18,7 +18,7 @@ template <int K> DEVICE void embed_chunks(const EmbedArgs& a, u64 row, float* ou
     const u32 chunks = a.table.width / 32;
     for (u32 i = threadIdx.x; i < chunks; i += blockDim.x) {
         Chunk<K> c;
-        load_chunk<K>(c, a.table, row * chunks + i);
+        load_chunk<K>(c, planes_at<K>(a.table, row * chunks + i), 0);
         float numbers[32];
         chunk_numbers<K>(c, numbers);
         for (int j = 0; j < 32; j++) out[i * 32 + j] = numbers[j];
@@ -80,8 +80,9 @@ struct BeginArgs {
 };
 extern "C" __global__ void begin_step(const __grid_constant__ BeginArgs a) {
     __shared__ u32 step[8];
-    let_next_start();
     wait_for_previous();
+    // Only now: what comes next may read, before it waits, what earlier steps wrote.
+    let_next_start();
     if (threadIdx.x < a.words) {
         step[threadIdx.x] = ((volatile const u32*)a.embed.tokens)[threadIdx.x];
         if (blockIdx.x == 0) a.step[threadIdx.x] = step[threadIdx.x];
@@ -187,7 +188,7 @@ struct DequantiseArgs {
 };
 template <int K> DEVICE void numbers_of(const Matrix& m, u64 chunk, float* numbers) {
     Chunk<K> c;
-    load_chunk<K>(c, m, chunk);
+    load_chunk<K>(c, planes_at<K>(m, chunk), 0);
     chunk_numbers<K>(c, numbers);
 }
 template <int K> DEVICE void halves_of(const Matrix& m, u64 chunk, float* numbers) {

@@ -8,8 +8,8 @@ use crate::kernels::cuda::error::GpuError;
 use crate::kernels::cuda::gpu::{Arguments, Launch};
 use crate::kernels::cuda::matrix::{Argument, Matrix, Stack};
 use crate::kernels::cuda::memory::{Address, Buffer};
-use crate::kernels::planes::Kind;
 use crate::kernels::cuda::rope::Rope;
+use crate::kernels::planes::Kind;
 
 /// Numbers of a matrix that are dequantised at a time.
 const DEQUANTISED: usize = 64 << 20;

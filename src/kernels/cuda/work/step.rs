@@ -6,14 +6,12 @@ use crate::kernels::cuda::error::GpuError;
 use crate::kernels::cuda::gpu::{Arguments, Launch};
 use crate::kernels::cuda::matrix::{Argument, Matrix, Stack};
 use crate::kernels::cuda::memory::{Address, Buffer};
-use crate::kernels::planes::Kind;
 use crate::kernels::cuda::rope::{AnglesArgs, Rope};
+use crate::kernels::planes::Kind;
 
 const MOST_PARTS: usize = 3;
 const THREADS: u32 = 256;
 const WARPS: usize = THREADS as usize / 32;
-/// Blocks of a kernel that a multiprocessor holds at the same time; the matrix's rows go in turn over them.
-const RESIDENT: usize = 4;
 
 /// As the device code has it.
 #[repr(C)]
@@ -27,6 +25,7 @@ struct GemvArgs {
     eps: f32,
     out: Address,
     residual: Address,
+    split: u32,
 }
 // SAFETY: the fields of the device's struct.
 unsafe impl Arguments for GemvArgs {}
@@ -125,7 +124,7 @@ fn shared(kind: Kind, width: usize) -> usize {
         Some(_) => width,
         None => width / 32 * 37,
     };
-    4 * (numbers + WARPS)
+    4 * (numbers + 4 * WARPS)
 }
 
 impl Work {
@@ -267,19 +266,27 @@ impl Work {
         let kind = pieces[0].kind();
         if pieces.iter().all(|piece| piece.kind() == kind) {
             let rows = row.stack.rows();
-            let (which, blocks) = self.shape(rows, [1, 2, 4]);
+            if matches!(kind, Kind::F16 | Kind::BF16) && rows <= MOST_TILED_ROWS {
+                return self.tiles(kind, arguments, rows, width, false);
+            }
+            let shape = self.shape(rows, loads(kind, width), [1, 2, 4]);
+            arguments.split = shape.split;
             let launch = Launch {
-                kernel: GEMV[kind as usize][which],
-                blocks: [blocks as u32, 1, 1],
+                kernel: GEMV[kind as usize][shape.which],
+                blocks: [shape.blocks, 1, 1],
                 threads: THREADS,
                 shared: shared(kind, width),
             };
             return self.gpu.launch(&launch, &arguments);
         }
-        if pieces.iter().any(|piece| piece.kind().float_bytes().is_some()) {
+        if pieces
+            .iter()
+            .any(|piece| piece.kind().float_bytes().is_some())
+        {
             return self.piece_by_piece(row, &arguments);
         }
         let mut blocks = [0; MOST_PARTS];
+        arguments.split = 1;
         for (blocks, piece) in blocks.iter_mut().zip(pieces) {
             *blocks = piece.rows().div_ceil(2 * WARPS) as u32;
         }
@@ -310,10 +317,15 @@ impl Work {
             if all.residual != 0 {
                 arguments.residual = all.residual + 4 * first;
             }
-            let (which, blocks) = self.shape(piece.rows(), [1, 2, 4]);
+            let shape = self.shape(
+                piece.rows(),
+                loads(piece.kind(), row.stack.width()),
+                [1, 2, 4],
+            );
+            arguments.split = shape.split;
             let launch = Launch {
-                kernel: GEMV[piece.kind() as usize][which],
-                blocks: [blocks as u32, 1, 1],
+                kernel: GEMV[piece.kind() as usize][shape.which],
+                blocks: [shape.blocks, 1, 1],
                 threads: THREADS,
                 shared: shared(piece.kind(), row.stack.width()),
             };
@@ -341,27 +353,110 @@ impl Work {
             ..GemvArgs::default()
         };
         arguments.describe(parts, bias);
-        let kind = parts[0].kind();
-        let (which, blocks) = self.shape(parts[0].rows(), [1, 2]);
+        let (kind, rows, width) = (parts[0].kind(), parts[0].rows(), stack.width());
+        if matches!(kind, Kind::F16 | Kind::BF16) && rows * width <= MOST_TILED_PAIRS {
+            return self.tiles(kind, arguments, rows, width, true);
+        }
+        let shape = self.shape(parts[0].rows(), loads(kind, stack.width()), [1, 2]);
+        arguments.split = shape.split;
         let launch = Launch {
-            kernel: SWIGLU[kind as usize][which],
-            blocks: [blocks as u32, 1, 1],
+            kernel: SWIGLU[kind as usize][shape.which],
+            blocks: [shape.blocks, 1, 1],
             threads: THREADS,
             shared: shared(kind, stack.width()),
         };
         self.gpu.launch(&launch, &arguments)
     }
 
-    /// How many rows a warp takes at a time (an index into `choices`), and in how many blocks: as few rows as still
-    /// give every warp its turn at once, and no more blocks than run at the same time.
-    fn shape<const N: usize>(&self, rows: usize, choices: [usize; N]) -> (usize, usize) {
-        let at_once = self.gpu.info().multiprocessors as usize * RESIDENT * WARPS;
+    /// How a product with `rows` rows of `loads` loads of a warp each is shared out; `choices` are the rows that kernels
+    /// take at a time.
+    fn shape<const N: usize>(&self, rows: usize, loads: usize, choices: [usize; N]) -> Shape {
+        let multiprocessors = self.gpu.info().multiprocessors as usize;
         let which = choices
             .iter()
-            .position(|each| rows <= each * at_once)
+            .position(|each| rows <= each * multiprocessors * AT_ONCE)
             .unwrap_or(N - 1);
-        let blocks = rows.div_ceil(choices[which] * WARPS);
-        (which, blocks.clamp(1, at_once / WARPS))
+        let groups = rows.div_ceil(choices[which]);
+        let mut split = 1;
+        while split < WARPS
+            && loads > FEW_LOADS * split
+            && 2 * split * groups <= BUSY * multiprocessors
+        {
+            split *= 2;
+        }
+        let blocks = (groups * split).div_ceil(WARPS);
+        Shape {
+            which,
+            split: split as u32,
+            blocks: blocks.clamp(1, RESIDENT * multiprocessors) as u32,
+        }
+    }
+
+    /// The product by tensor cores; `pairs` as in [`Work::swiglu`].
+    fn tiles(
+        &self,
+        kind: Kind,
+        mut arguments: GemvArgs,
+        rows: usize,
+        width: usize,
+        pairs: bool,
+    ) -> Result<(), GpuError> {
+        let kernel = match (kind, pairs) {
+            (Kind::F16, false) => "tiles_f16",
+            (Kind::F16, true) => "tile_pairs_f16",
+            (_, false) => "tiles_bf16",
+            (_, true) => "tile_pairs_bf16",
+        };
+        // Numbers of a part of the token, and the bytes from one part to the next.
+        let numbers = match pairs {
+            true => width.next_multiple_of(32),
+            false => (width / 2).next_multiple_of(32),
+        };
+        let part = (2 * numbers).next_multiple_of(128) + 64;
+        let parts = if pairs { 2 } else { 4 };
+        arguments.split = if numbers / 32 > 32 { 8 } else { 4 };
+        let together = WARPS / arguments.split as usize;
+        let blocks = rows.div_ceil(8).div_ceil(together);
+        let most = 2 * self.gpu.info().multiprocessors as usize;
+        let launch = Launch {
+            kernel,
+            blocks: [blocks.clamp(1, most) as u32, 1, 1],
+            threads: THREADS,
+            shared: parts * part + 4 * (WARPS + WARPS * 16),
+        };
+        self.gpu.launch(&launch, &arguments)
+    }
+}
+
+// Found by trying on an H200 (sizes of Qwen2.5-0.5B and 3B).
+
+/// Rows for which a multiprocessor has a warp each, before warps take two.
+const AT_ONCE: usize = 48;
+/// Loads of a row that one warp makes, before two share it,
+const FEW_LOADS: usize = 4;
+/// and warps that a multiprocessor has to do with before rows are no longer shared.
+const BUSY: usize = 32;
+/// Blocks that a multiprocessor is given; they go in turn over more rows.
+const RESIDENT: usize = 4;
+/// Above so many rows, or numbers of gate and up, memory alone counts.
+const MOST_TILED_ROWS: usize = 16_384;
+const MOST_TILED_PAIRS: usize = 8 << 20;
+
+/// How a product is shared out.
+struct Shape {
+    /// Which of the kernels.
+    which: usize,
+    /// Warps that share a row.
+    split: u32,
+    blocks: u32,
+}
+
+/// Loads that a warp makes for a row.
+fn loads(kind: Kind, width: usize) -> usize {
+    match kind.float_bytes() {
+        Some(bytes) => (bytes * width).div_ceil(512),
+        // These take as long as two.
+        None => width.div_ceil(512),
     }
 }
 

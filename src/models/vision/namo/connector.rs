@@ -8,7 +8,7 @@ use crate::nn::{Linear, Mlp, Workspace};
 use crate::weights::{Loader, WeightsError};
 
 /// LayerNorm's eps in torch.
-const EPS: f32 = 1e-5;
+pub(super) const EPS: f32 = 1e-5;
 /// Sides of the blocks of patches that make a row, and layers of a perceptron, at most.
 const MOST: usize = 16;
 
@@ -66,6 +66,46 @@ impl Kind {
             )),
         }
     }
+
+    /// Patches that make a row, downwards and across.
+    pub fn side(self) -> usize {
+        match self {
+            Self::PixelShuffle(side) => side,
+            _ => 1,
+        }
+    }
+}
+
+/// Below which name the gated unit lies.
+pub(super) fn gated_unit<'a>(loader: &Loader<'a>) -> Loader<'a> {
+    // The package that trains them drops the number in a later version.
+    let at = ["layers.0.linear_proj", "layers.linear_proj"];
+    let found = at
+        .iter()
+        .find(|at| loader.contains(&format!("{at}.norm1.weight")));
+    loader.under(found.unwrap_or(&at[0]))
+}
+
+/// What the gated unit's gate, up and down are called.
+pub(super) const GATED: [&str; 3] = ["gate_proj", "dense_h_to_4h", "dense_4h_to_h"];
+
+/// What linear layer `i` is called: every other one is a GELU.
+pub(super) fn layer_name(i: usize) -> String {
+    format!("layers.layers.{}", 2 * i)
+}
+
+/// That tower and decoder fit each other without a layer between them.
+pub(super) fn check_identity(loader: &Loader, config: &NamoConfig) -> Result<(), ModelError> {
+    let (inputs, outputs) = (config.hidden_size, config.out_hidden_size);
+    match inputs == outputs {
+        true => Ok(()),
+        false => Err(ModelError::Config {
+            file: loader.checkpoint().path().display().to_string(),
+            reason: format!(
+                "the connector is the identity, but the tower has {inputs} numbers and the decoder {outputs}"
+            ),
+        }),
+    }
 }
 
 impl Connector {
@@ -78,31 +118,21 @@ impl Connector {
         let form = match config.connector {
             Kind::PixelShuffle(side) => {
                 let wide = inputs * side * side;
-                // The package that trains them drops the number in a later version.
-                let at = ["layers.0.linear_proj", "layers.linear_proj"];
-                let found = at.iter().find(|at| loader.contains(&format!("{at}.norm1.weight")));
-                let at = loader.under(found.unwrap_or(&at[0]));
-                Form::Glu(Box::new(Glu::load(&at, wide, outputs)?))
+                Form::Glu(Box::new(Glu::load(&gated_unit(loader), wide, outputs)?))
             }
             Kind::Mlp(count) => {
                 let linear = |i: usize| {
                     let width = if i == 0 { inputs } else { outputs };
-                    // Every other layer is a GELU.
-                    Linear::load(loader, &format!("layers.layers.{}", 2 * i), width, outputs, true)
+                    Linear::load(loader, &layer_name(i), width, outputs, true)
                 };
                 Form::Layers((0..count).map(linear).collect::<Result<_, _>>()?)
             }
             Kind::Linear => {
                 Form::Layers(vec![Linear::load(loader, "layers", inputs, outputs, true)?])
             }
-            Kind::Identity if inputs == outputs => Form::Layers(Vec::new()),
             Kind::Identity => {
-                return Err(ModelError::Config {
-                    file: loader.checkpoint().path().display().to_string(),
-                    reason: format!(
-                        "the connector is the identity, but the tower has {inputs} numbers and the decoder {outputs}"
-                    ),
-                })
+                check_identity(loader, config)?;
+                Form::Layers(Vec::new())
             }
         };
         Ok(Self {
@@ -125,10 +155,7 @@ impl Connector {
     ) -> Result<Encoded, ModelError> {
         let (rows, grid) = match &self.form {
             Form::Glu(glu) => {
-                let side = match self.kind {
-                    Kind::PixelShuffle(side) => side,
-                    _ => 1,
-                };
+                let side = self.kind.side();
                 let (shuffled, grid) = shuffle(&x, [height, width], self.inputs, side);
                 (glu.forward(shuffled, work)?, grid)
             }
@@ -161,13 +188,7 @@ impl Glu {
                 loader.numbers("norm1.weight", &[outputs])?,
                 loader.numbers("norm1.bias", &[outputs])?,
             ],
-            mlp: Mlp::load_named(
-                loader,
-                ["gate_proj", "dense_h_to_4h", "dense_4h_to_h"],
-                outputs,
-                wide,
-                false,
-            )?,
+            mlp: Mlp::load_named(loader, GATED, outputs, wide, false)?,
         })
     }
 
@@ -186,24 +207,33 @@ impl Glu {
 /// The rows with their width, and how many there are downwards and across.
 fn shuffle(
     x: &[f32],
-    [height, width]: [usize; 2],
+    size: [usize; 2],
     channels: usize,
     side: usize,
 ) -> ((Vec<f32>, usize), [usize; 2]) {
-    let grid = [height.div_ceil(side), width.div_ceil(side)];
-    let wide = channels * side * side;
-    let mut out = vec![0f32; grid[0] * grid[1] * wide];
-    for (cell, out) in out.chunks_exact_mut(wide).enumerate() {
-        let (top, left) = (cell / grid[1] * side, cell % grid[1] * side);
-        for (i, out) in out.chunks_exact_mut(channels).enumerate() {
-            let (y, x_at) = (top + i / side, left + i % side);
-            if y < height && x_at < width {
-                let at = (y * width + x_at) * channels;
-                out.copy_from_slice(&x[at..at + channels]);
-            }
+    let (patches, grid) = blocks(size, side);
+    let mut out = vec![0f32; patches.len() * channels];
+    for (out, patch) in out.chunks_exact_mut(channels).zip(patches) {
+        if let Some(patch) = patch {
+            out.copy_from_slice(&x[patch * channels..(patch + 1) * channels]);
         }
     }
-    ((out, wide), grid)
+    ((out, channels * side * side), grid)
+}
+
+/// The patches of blocks of `side × side`, row by row in the block, None where there is none; and how many blocks there
+/// are downwards and across.
+pub(super) fn blocks([height, width]: [usize; 2], side: usize) -> (Vec<Option<usize>>, [usize; 2]) {
+    let grid = [height.div_ceil(side), width.div_ceil(side)];
+    let mut patches = Vec::with_capacity(grid[0] * grid[1] * side * side);
+    for cell in 0..grid[0] * grid[1] {
+        let (top, left) = (cell / grid[1] * side, cell % grid[1] * side);
+        for i in 0..side * side {
+            let (y, x) = (top + i / side, left + i % side);
+            patches.push((y < height && x < width).then_some(y * width + x));
+        }
+    }
+    (patches, grid)
 }
 
 #[cfg(test)]
