@@ -7,7 +7,7 @@ usage() {
 Usage: ./install.sh [--prefix DIR] [--features LIST] [--uninstall]
 
   --prefix DIR      install to DIR/bin and DIR/share/man  [default: $PREFIX, else ~/.local]
-  --features LIST   cargo features: cuda, metal, accelerate
+  --features LIST   cargo features: cuda (NVIDIA GPUs; a toolkit is not needed), metal, accelerate
   --uninstall       remove the binary, the manual page and the completions; models stay
 TEXT
 }

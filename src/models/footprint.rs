@@ -121,8 +121,8 @@ struct Layers {
 }
 
 impl Matrices<'_> {
-    /// Counts the matrix `name`; its kind and bytes. One that the checkpoint lacks is the loader's to name.
-    fn add(&mut self, name: &str, rows: usize, width: usize) -> Result<(Kind, u64), ModelError> {
+    /// Kind and bytes of the matrix `name`. One that the checkpoint lacks is the loader's to name.
+    fn see(&mut self, name: &str, rows: usize, width: usize) -> Result<(Kind, u64), ModelError> {
         let checkpoint = self.loader.checkpoint();
         let Some(info) = checkpoint.info(name) else {
             return Ok((Kind::F32, 0));
@@ -142,13 +142,16 @@ impl Matrices<'_> {
             )
             .into());
         };
-        let bytes = taken(layout.bytes as u64);
-        self.held = self.held.saturating_add(bytes);
         let seen = (layout.kind, rows, width);
         if !self.largest.contains(&seen) {
             self.largest.push(seen);
         }
-        Ok((layout.kind, bytes))
+        Ok((layout.kind, layout.bytes as u64))
+    }
+
+    /// Counts an allocation.
+    fn hold(&mut self, bytes: u64) {
+        self.held = self.held.saturating_add(taken(bytes));
     }
 
     fn layers(&mut self, config: &Config) -> Result<Layers, ModelError> {
@@ -171,14 +174,11 @@ impl Matrices<'_> {
         let (mut operand, mut joined) = (None, 0);
         for layer in 0..config.n_layers {
             for group in groups {
-                let mut bytes = 0u64;
+                let mut parts = Vec::new();
                 for &(name, rows, width) in group {
                     let name = format!("model.layers.{layer}.{name}.weight");
-                    let (kind, more) = self.add(&name, rows, width)?;
-                    // Quantised matrices stay where they are.
-                    if kind.float_bytes().is_some() && group.len() > 1 {
-                        bytes = bytes.saturating_add(more);
-                    }
+                    let (kind, bytes) = self.see(&name, rows, width)?;
+                    parts.push((kind, bytes));
                     let meets = match kind {
                         Kind::F16 | Kind::F32 => kind,
                         _ => Kind::BF16,
@@ -188,7 +188,16 @@ impl Matrices<'_> {
                         _ => Some(meets),
                     };
                 }
-                joined = bytes.max(joined);
+                // Floats of one kind become one matrix, others stay where they are.
+                let kind = parts.first().map_or(Kind::F32, |part| part.0);
+                let same = parts.iter().all(|part| part.0 == kind);
+                if same && kind.float_bytes().is_some() && parts.len() > 1 {
+                    let whole = parts.iter().map(|part| part.1).fold(0, u64::saturating_add);
+                    self.hold(whole);
+                    joined = taken(whole).max(joined);
+                } else {
+                    parts.iter().for_each(|part| self.hold(part.1));
+                }
             }
         }
         Ok(Layers {
@@ -200,9 +209,12 @@ impl Matrices<'_> {
     /// The embedding and the head; what the head is.
     fn vocabulary(&mut self, config: &Config) -> Result<(Kind, usize, usize), ModelError> {
         let (rows, width) = (config.vocab_size, config.hidden_size);
-        let (mut kind, _) = self.add("model.embed_tokens.weight", rows, width)?;
+        let (mut kind, bytes) = self.see("model.embed_tokens.weight", rows, width)?;
+        self.hold(bytes);
         if !config.tie_word_embeddings {
-            (kind, _) = self.add("lm_head.weight", rows, width)?;
+            let head = self.see("lm_head.weight", rows, width)?;
+            self.hold(head.1);
+            kind = head.0;
         }
         Ok((kind, rows, width))
     }

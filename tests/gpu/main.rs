@@ -2,6 +2,8 @@
 
 mod convolution;
 mod eye;
+mod memory;
+mod pretended;
 #[path = "../crane/recipe.rs"]
 mod recipe;
 mod voice;

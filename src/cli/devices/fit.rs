@@ -39,22 +39,27 @@ pub(super) fn place(
     let loader = Loader::new(checkpoint, &place.options)?;
     let weighed = Footprint::of(&loader, context);
     drop(loader);
+    let auto = wanted.device == DeviceChoice::Auto;
     let need = match weighed {
         Ok(need) => need,
         // What is wrong with the model itself the CPU finds too.
-        Err(error) if wanted.device == DeviceChoice::Auto => {
+        Err(error) if auto => {
             let why = format!("{name} cannot compute with the model ({error})");
-            return Ok(Place::on_cpu(
-                wanted,
-                place.options,
-                wanted.fall_back(&why)?,
-            ));
+            let note = wanted.fall_back(&why)?;
+            return Ok(Place::on_cpu(wanted, place.options, note));
         }
         Err(error) => return Err(error.into()),
     };
     // Opened first, as it takes memory too.
     let slow = pick::open(|| gpu.blas().map(|_| ())).err();
-    let (free, all) = gpu.memory()?;
+    let (free, all) = match pick::open(|| gpu.memory()) {
+        Ok(room) => room,
+        Err(why) if auto => {
+            let note = wanted.fall_back(&format!("{name} cannot be used ({why})"))?;
+            return Ok(Place::on_cpu(wanted, place.options, note));
+        }
+        Err(why) => return Err(wanted.refused(name, &why).into()),
+    };
     if let Some(note) = no_room(wanted, name, &need, Room { free, all })? {
         return Ok(Place::on_cpu(wanted, place.options, note));
     }

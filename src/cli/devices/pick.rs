@@ -171,7 +171,7 @@ where
     match exit::catch(device) {
         Ok(Ok(device)) => Ok(device),
         Ok(Err(error)) => Err(exit::message(&anyhow::Error::from(error))),
-        Err(panicked) => Err(panicked),
+        Err(panicked) => Err(format!("{panicked}; a newer driver may help")),
     }
 }
 

@@ -57,13 +57,30 @@ pub(super) struct Operands {
     pub scratch: Address,
 }
 
+/// What cuBLASLt's statuses mean; a newer one may have others.
+const STATUSES: [(u32, &str); 8] = [
+    (1, "not initialised"),
+    (7, "invalid value"),
+    (8, "architecture mismatch"),
+    (11, "mapping error"),
+    (13, "execution failed"),
+    (14, "internal error"),
+    (15, "not supported"),
+    (16, "licence error"),
+];
+
 fn failed(error: result::CublasError) -> GpuError {
     let call = "cuBLASLt";
-    match error.0 {
-        lt::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED => GpuError::NoMemory { call },
-        status => GpuError::Failed {
-            call,
-            reason: format!("{status:?}"),
+    let status = error.0 as u32;
+    if status == lt::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED as u32 {
+        return GpuError::NoMemory { call };
+    }
+    let known = STATUSES.iter().find(|(number, _)| *number == status);
+    GpuError::Failed {
+        call,
+        reason: match known {
+            Some((_, meaning)) => (*meaning).to_string(),
+            None => format!("status {status}"),
         },
     }
 }

@@ -74,7 +74,8 @@ fn describe(result: CUresult) -> String {
             CUresult::CUDA_SUCCESS if !text.is_null() => std::ffi::CStr::from_ptr(text)
                 .to_string_lossy()
                 .into_owned(),
-            _ => format!("{result:?}"),
+            // A newer driver may know more errors than there are names for here.
+            _ => format!("error {}", result as u32),
         }
     };
     let help = match result {
