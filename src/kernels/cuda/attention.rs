@@ -316,7 +316,7 @@ impl AttentionShape {
             .unwrap_or(HEADS.len() - 1);
         let lanes = match self.head_dim {
             ..=64 => 0,
-            ..=128 => 1,
+            65..=128 => 1,
             _ => 2,
         };
         let heads = HEADS[which];

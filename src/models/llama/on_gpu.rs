@@ -195,7 +195,7 @@ impl Llama {
         let placed = !self.pictures.is_empty();
         match tokens
             .iter()
-            .find(|id| !known(id) && !(placed && **id == picture::NO_TOKEN))
+            .find(|id| !(known(id) || placed && **id == picture::NO_TOKEN))
         {
             Some(id) => Err(ModelError::Tokens(format!(
                 "token id {id} is past the model's vocabulary of {}",
