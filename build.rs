@@ -5,11 +5,12 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "common.cuh",
     "gemv.cu",
     "tiles.cu",
     "rows.cu",
+    "heads.cu",
     "attention.cu",
     "flash.cu",
     "choice.cu",

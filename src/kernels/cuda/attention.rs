@@ -1,15 +1,12 @@
 //! Attention over a cache in a GPU's memory.
 
-use std::sync::Arc;
-
+use super::cache::Cache;
 use super::error::GpuError;
-use super::gpu::{Arguments, Gpu, Launch};
+use super::gpu::{Arguments, Launch};
 use super::memory::{Address, Buffer};
 use super::work::{Place, Work, TICKET_BYTES};
 use crate::kernels::planes::Kind;
 
-/// Tokens that the first allocation of a cache holds.
-const FIRST_CAPACITY: usize = 1024;
 /// Tokens that a block of a step looks at, at least, before another one shares the work.
 const LEAST_TOKENS: usize = 128;
 const MOST_SPLITS: usize = 64;
@@ -30,123 +27,6 @@ pub struct AttentionShape {
     pub neighbours: bool,
     /// Norms of each query and key head, `[head_dim]`, and their epsilon (Qwen3).
     pub norms: Option<([Buffer; 2], f32)>,
-}
-
-/// Keys and values of a sequence in one layer, `[capacity, kv_heads, head_dim]` each; doubled as needed up to the context.
-pub struct Cache {
-    gpu: Arc<Gpu>,
-    keys: Option<Buffer>,
-    values: Option<Buffer>,
-    capacity: usize,
-    context: usize,
-    /// Numbers of a token.
-    width: usize,
-    kind: Kind,
-}
-
-impl Cache {
-    /// An empty one for at most `context` tokens of `width` numbers, of kind F32 or F16.
-    pub fn new(gpu: &Arc<Gpu>, context: usize, width: usize, kind: Kind) -> Self {
-        Self {
-            gpu: Arc::clone(gpu),
-            keys: None,
-            values: None,
-            capacity: 0,
-            context,
-            width,
-            kind,
-        }
-    }
-
-    /// Room for `len` tokens, of which the first `kept` stay; whether the cache has moved.
-    ///
-    /// # Errors
-    /// Out of memory: then the cache is as it was.
-    pub fn reserve(&mut self, len: usize, kept: usize) -> Result<bool, GpuError> {
-        if len <= self.capacity {
-            return Ok(false);
-        }
-        let capacity = len
-            .max(FIRST_CAPACITY)
-            .next_power_of_two()
-            .min(self.context.max(len));
-        let token = self.width * self.kind.float_bytes().unwrap_or(4);
-        let larger = |old: &Option<Buffer>| {
-            let new = Buffer::new(&self.gpu, capacity * token)?;
-            if let Some(old) = old {
-                new.copy_from(0, old, kept.min(self.capacity) * token)?;
-            }
-            Ok::<_, GpuError>(new)
-        };
-        let (keys, values) = (larger(&self.keys)?, larger(&self.values)?);
-        (self.keys, self.values) = (Some(keys), Some(values));
-        self.capacity = capacity;
-        Ok(true)
-    }
-
-    /// Bytes of a number.
-    pub fn number_bytes(&self) -> usize {
-        self.kind.float_bytes().unwrap_or(4)
-    }
-
-    /// Keys and values of the first `len` tokens as they lie, one behind the other.
-    ///
-    /// # Errors
-    /// There are not so many.
-    pub fn read(&self, len: usize) -> Result<Vec<u8>, GpuError> {
-        let bytes = len * self.width * self.number_bytes();
-        let mut all = vec![0; 2 * bytes];
-        let (keys, values) = all.split_at_mut(bytes);
-        if let (Some(from), Some(also)) = (&self.keys, &self.values) {
-            from.read(0, keys)?;
-            also.read(0, values)?;
-        }
-        Ok(all)
-    }
-
-    /// What [`Cache::read`] gave becomes the first `len` tokens.
-    ///
-    /// # Errors
-    /// Out of memory, bytes of another length.
-    pub fn write(&mut self, len: usize, all: &[u8]) -> Result<(), GpuError> {
-        self.reserve(len, 0)?;
-        let bytes = len * self.width * self.number_bytes();
-        if all.len() != 2 * bytes {
-            return Err(GpuError::Unsupported(format!(
-                "{} bytes for {len} tokens of a cache",
-                all.len()
-            )));
-        }
-        if let (Some(keys), Some(values)) = (&self.keys, &self.values) {
-            keys.write(0, &all[..bytes])?;
-            values.write(0, &all[bytes..])?;
-            self.gpu.synchronize()?;
-        }
-        Ok(())
-    }
-
-    /// The first `len` tokens of `other` become this one's.
-    ///
-    /// # Errors
-    /// Out of memory.
-    pub fn begin_as(&mut self, other: &Self, len: usize) -> Result<(), GpuError> {
-        self.reserve(len, 0)?;
-        let bytes = len * self.width * self.number_bytes();
-        let pairs = [(&self.keys, &other.keys), (&self.values, &other.values)];
-        for (to, from) in pairs {
-            if let (Some(to), Some(from)) = (to, from) {
-                to.copy_from(0, from, bytes)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn addresses(&self) -> Result<(Address, Address), GpuError> {
-        match (&self.keys, &self.values) {
-            (Some(keys), Some(values)) => Ok((keys.address(), values.address())),
-            _ => Err(GpuError::Unsupported("a cache without room".into())),
-        }
-    }
 }
 
 /// As the device code has it.

@@ -11,6 +11,7 @@
 
 mod attention;
 mod blas;
+mod cache;
 pub mod conv;
 mod driver;
 mod error;
@@ -25,7 +26,8 @@ mod rope;
 mod work;
 
 pub use crate::kernels::planes::{Kind, Layout};
-pub use attention::{AttentionShape, Cache};
+pub use attention::AttentionShape;
+pub use cache::Cache;
 pub use driver::{survey, GpuInfo, Offer};
 pub use error::GpuError;
 pub use gpu::Gpu;

@@ -15,6 +15,7 @@ const SOURCE: &str = concat!(
     include_str!("device/gemv.cu"),
     include_str!("device/tiles.cu"),
     include_str!("device/rows.cu"),
+    include_str!("device/heads.cu"),
     include_str!("device/attention.cu"),
     include_str!("device/flash.cu"),
     include_str!("device/choice.cu"),

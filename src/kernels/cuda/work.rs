@@ -5,6 +5,7 @@ mod connector;
 mod encoder;
 mod pass;
 mod patches;
+mod row;
 mod segments;
 mod step;
 

@@ -2,8 +2,9 @@
 
 use super::step::{EmbedArgs, Norm};
 use super::{Place, Work};
-use crate::kernels::cuda::attention::{AttentionShape, Cache};
+use crate::kernels::cuda::attention::AttentionShape;
 use crate::kernels::cuda::blas::{Operands, Product, SCRATCH};
+use crate::kernels::cuda::cache::Cache;
 use crate::kernels::cuda::error::GpuError;
 use crate::kernels::cuda::gpu::{Arguments, Launch};
 use crate::kernels::cuda::matrix::{Argument, Matrix, Stack};

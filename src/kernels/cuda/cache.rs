@@ -1,0 +1,75 @@
+//! Keys and values in a GPU's memory.
+
+use std::sync::Arc;
+
+use super::error::GpuError;
+use super::gpu::Gpu;
+use super::memory::{Address, Buffer};
+use crate::kernels::planes::Kind;
+
+/// Tokens that the first allocation of a cache holds.
+const FIRST_CAPACITY: usize = 1024;
+
+/// Keys and values of a sequence in one layer, `[capacity, kv_heads, head_dim]` each; doubled as needed up to the context.
+pub struct Cache {
+    gpu: Arc<Gpu>,
+    keys: Option<Buffer>,
+    values: Option<Buffer>,
+    pub(super) capacity: usize,
+    context: usize,
+    /// Numbers of a token.
+    width: usize,
+    pub(super) kind: Kind,
+}
+
+impl Cache {
+    /// An empty one for at most `context` tokens of `width` numbers, of kind F32 or F16.
+    pub fn new(gpu: &Arc<Gpu>, context: usize, width: usize, kind: Kind) -> Self {
+        Self {
+            gpu: Arc::clone(gpu),
+            keys: None,
+            values: None,
+            capacity: 0,
+            context,
+            width,
+            kind,
+        }
+    }
+
+    /// Room for `len` tokens, of which the first `kept` stay; whether the cache has moved.
+    ///
+    /// # Errors
+    /// Out of memory: then the cache is as it was.
+    pub fn reserve(&mut self, len: usize, kept: usize) -> Result<bool, GpuError> {
+        if len <= self.capacity {
+            return Ok(false);
+        }
+        let capacity = len
+            .max(FIRST_CAPACITY)
+            .next_power_of_two()
+            .min(self.context.max(len));
+        let token = self.width * self.kind.float_bytes().unwrap_or(4);
+        let larger = |old: &Option<Buffer>| {
+            let new = Buffer::new(&self.gpu, capacity * token)?;
+            if let Some(old) = old {
+                new.copy_from(0, old, kept.min(self.capacity) * token)?;
+            }
+            Ok::<_, GpuError>(new)
+        };
+        let (keys, values) = (larger(&self.keys)?, larger(&self.values)?);
+        (self.keys, self.values) = (Some(keys), Some(values));
+        self.capacity = capacity;
+        Ok(true)
+    }
+
+    /// Where keys and values lie.
+    ///
+    /// # Errors
+    /// There was never room for any.
+    pub(super) fn addresses(&self) -> Result<(Address, Address), GpuError> {
+        match (&self.keys, &self.values) {
+            (Some(keys), Some(values)) => Ok((keys.address(), values.address())),
+            _ => Err(GpuError::Unsupported("a cache without room".into())),
+        }
+    }
+}
