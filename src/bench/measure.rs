@@ -102,7 +102,14 @@ impl<'a> Run<'a> {
         drop(loader);
         self.stream = token_ids(context, config.vocab_size);
 
-        let mut limits = self.limits(book, Book::before)?;
+        #[cfg(feature = "cuda")]
+        let of_gpu = self.limits_of_gpu();
+        #[cfg(not(feature = "cuda"))]
+        let of_gpu = None;
+        let mut limits = match of_gpu {
+            Some(limits) => limits,
+            None => self.limits(book, Book::before)?,
+        };
         let mut model = self.load_for_all(context)?;
         self.run_tests(model.as_mut())?;
         let peak = memory::peak();
@@ -205,25 +212,28 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// For each number of threads; on a GPU, on which these change nothing, the same for all, and none without cuBLASLt.
+    /// Of the GPU that is computed on, on which threads change nothing; none without cuBLASLt. They are measured while the
+    /// model is not there yet: both need room.
+    #[cfg(feature = "cuda")]
+    fn limits_of_gpu(&self) -> Option<Vec<Limits>> {
+        let gpu = self.subject.options.gpu.as_ref()?;
+        if self.watch.interrupted() {
+            return Some(Vec::new());
+        }
+        self.watch.phase("measuring the GPU's limits");
+        let limits = gpu.blas().and_then(|_| Limits::of_gpu(gpu, self.halves));
+        Some(limits.map_or(Vec::new(), |limits| {
+            vec![limits; self.request.threads.len()]
+        }))
+    }
+
+    /// For each number of threads; none elsewhere than on the CPU.
     fn limits(
         &self,
         book: &mut Book,
         measure: fn(&mut Book, usize) -> Result<Limits, BenchError>,
     ) -> Result<Vec<Limits>, BenchError> {
-        if self.watch.interrupted() {
-            return Ok(Vec::new());
-        }
-        #[cfg(feature = "cuda")]
-        if let Some(gpu) = &self.subject.options.gpu {
-            self.watch.phase("measuring the GPU's limits");
-            let halves = self.halves;
-            let limits = gpu.blas().and_then(|_| Limits::of_gpu(gpu, halves));
-            return Ok(limits.map_or(Vec::new(), |limits| {
-                vec![limits; self.request.threads.len()]
-            }));
-        }
-        if !self.subject.options.on_cpu() {
+        if !self.subject.options.on_cpu() || self.watch.interrupted() {
             return Ok(Vec::new());
         }
         self.watch.phase("measuring the machine's limits");

@@ -7,7 +7,7 @@
 //   PRETEND_FAIL        a call that fails ...
 //   PRETEND_CODE        ... with this error                             (700)
 //   PRETEND_AFTER       ... after so many that succeed                  (0)
-//   PRETEND_PEAK        a file that the most bytes held are written to
+//   PRETEND_PEAK        a file that the most bytes held since none were are written to
 //
 // With -DOLD it lacks calls of newer libraries.
 #include <stdio.h>
@@ -85,6 +85,7 @@ int cuMemAlloc_v2(u64* address, size_t bytes) {
 int cuMemFree_v2(u64 address) {
     u64* block = (u64*)address - 8;
     held -= block[0];
+    if (!held) peak = 0;
     free(block);
     return 0;
 }
