@@ -261,6 +261,8 @@ fn ctrl_c_while_waiting_for_stdin_leaves_at_once() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // `wait` would close it: the end of stdin must not come before the signal is handled.
+    let _open = child.stdin.take();
     // The note on stderr says that the handler is in place and stdin is being read.
     let mut note = [0; 6];
     child
