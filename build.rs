@@ -5,7 +5,8 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
+    "instructions.cuh",
     "common.cuh",
     "gemv.cu",
     "tiles.cu",

@@ -41,7 +41,8 @@ fn libraries(old: [bool; 3]) -> PathBuf {
     folder
 }
 
-fn root() -> &'static Path {
+/// Of the repository.
+pub fn root() -> &'static Path {
     match Path::new(env!("CARGO_MANIFEST_DIR")) {
         here if here.exists() => here,
         // The test was built elsewhere.

@@ -11,6 +11,7 @@ use super::error::{check, GpuError};
 
 /// The device code, in the order in which it builds on itself.
 const SOURCE: &str = concat!(
+    include_str!("device/instructions.cuh"),
     include_str!("device/common.cuh"),
     include_str!("device/gemv.cu"),
     include_str!("device/tiles.cu"),

@@ -1,7 +1,5 @@
 // One token, or each token of a pass, over the cache; and the pass's keys and values on their way there.
 
-extern __shared__ float4 shared_memory[];
-
 struct StepAttention {
     const float* qkv;       // Query, key and value heads of the token.
     const float* q_norm;    // [head_dim], or null
@@ -189,12 +187,10 @@ template <int G, int LANES, int C> DEVICE void row_attention(const RowAttention&
 }
 
 #define ATTENTION(G, LANES, name, C) \
-    extern "C" __global__ void __launch_bounds__(256) step_##name##_##G##_##LANES( \
-        const __grid_constant__ StepAttention a) { \
+    KERNEL(step_##name##_##G##_##LANES, StepAttention, __launch_bounds__(256)) { \
         step_attention<G, LANES, C>(a); \
     } \
-    extern "C" __global__ void __launch_bounds__(256) row_##name##_##G##_##LANES( \
-        const __grid_constant__ RowAttention a) { \
+    KERNEL(row_##name##_##G##_##LANES, RowAttention, __launch_bounds__(256)) { \
         row_attention<G, LANES, C>(a); \
     }
 #define GROUPS(LANES, name, C) \
@@ -260,5 +256,5 @@ template <int C> DEVICE void append(const AppendArgs& a) {
     __syncwarp();
     for (u32 i = lane; i < a.dim; i += WARP) to[i] = Number<C>::make(y[i]);
 }
-extern "C" __global__ void append_f16(const __grid_constant__ AppendArgs a) { append<F16>(a); }
-extern "C" __global__ void append_f32(const __grid_constant__ AppendArgs a) { append<F32>(a); }
+KERNEL(append_f16, AppendArgs) { append<F16>(a); }
+KERNEL(append_f32, AppendArgs) { append<F32>(a); }

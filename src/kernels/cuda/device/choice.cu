@@ -48,7 +48,7 @@ DEVICE bool comes_last(u32* ticket) {
     }
     return last;
 }
-extern "C" __global__ void best_token(const __grid_constant__ BestArgs a) {
+KERNEL(best_token, BestArgs) {
     __shared__ u64 scratch[32];
     wait_for_previous();
     let_next_start();
@@ -84,7 +84,7 @@ struct FewArgs {
     u32* found;     // The host's: how many there are, whether some logit was no number, then token and logit of each
     u32 room;       // As many of these at most
 };
-extern "C" __global__ void count_bins(const __grid_constant__ FewArgs a) {
+KERNEL(count_bins, FewArgs) {
     __shared__ u32 bins[BINS];
     __shared__ u32 above[256];
     wait_for_previous();
@@ -123,7 +123,7 @@ extern "C" __global__ void count_bins(const __grid_constant__ FewArgs a) {
     __syncthreads();
     for (u32 i = threadIdx.x; i < BINS; i += blockDim.x) a.bins[i] = 0;
 }
-extern "C" __global__ void gather_few(const __grid_constant__ FewArgs a) {
+KERNEL(gather_few, FewArgs) {
     wait_for_previous();
     let_next_start();
     const u32 least = a.state[2];

@@ -1,14 +1,4 @@
-// What all kernels share. No header is included, so that the run-time compiler needs none.
-
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-#define DEVICE __device__ __forceinline__
-#define WARP 32
-#define FULL 0xffffffffu
-#define INFINITE __int_as_float(0x7f800000)
+// What all kernels share.
 
 // How a matrix's numbers lie in memory; the same numbers as `planes::Kind`.
 enum Kind { F32 = 0, F16 = 1, BF16 = 2, Q8 = 3, Q4 = 4, Q5 = 5, Q6 = 6, Q3 = 7, Q2 = 8 };
@@ -24,27 +14,6 @@ struct Matrix {
     u32 first;  // The row of the stored matrix that counts as the first.
 };
 
-// Programmatic dependent launch: a kernel starts while the one before it still runs, reads what no kernel writes, and
-// waits here for the rest. Every block waits, also one that has nothing to do: the kernel after it relies on that.
-DEVICE void wait_for_previous() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-DEVICE void let_next_start() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-// Where the first `warps` warps of a block wait for each other.
-DEVICE void meet(u32 warps) { asm volatile("bar.sync 1, %0;" ::"r"(warps * WARP) : "memory"); }
-
-DEVICE float half_to_float(u16 h) {
-    float f;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
-    return f;
-}
 DEVICE float low_half(u32 x) { return half_to_float((u16)(x & 0xffffu)); }
 DEVICE float high_half(u32 x) { return half_to_float((u16)(x >> 16)); }
 DEVICE float low_bf16(u32 x) { return __uint_as_float(x << 16); }
@@ -52,16 +21,7 @@ DEVICE float high_bf16(u32 x) { return __uint_as_float(x & 0xffff0000u); }
 
 // The nearest finite half; what is no number stays none.
 DEVICE float within_half(float x) { return x > 65504.f ? 65504.f : x < -65504.f ? -65504.f : x; }
-DEVICE u32 pack_half(float low, float high) {
-    u32 r;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(within_half(high)), "f"(within_half(low)));
-    return r;
-}
-DEVICE u32 pack_bf16(float low, float high) {
-    u32 r;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-    return r;
-}
+DEVICE u32 pack_half(float low, float high) { return round_to_halves(within_half(low), within_half(high)); }
 
 // A number of a stored type.
 template <int K> struct Number;
@@ -80,14 +40,6 @@ template <> struct Number<BF16> {
     static DEVICE float read(u16 x) { return low_bf16(x); }
     static DEVICE u16 make(float x) { return (u16)pack_bf16(x, 0.f); }
 };
-
-DEVICE uint4 load16(const void* p) {
-    uint4 v;
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(p));
-    return v;
-}
 
 DEVICE float warp_sum(float x) {
 #pragma unroll

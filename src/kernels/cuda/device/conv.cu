@@ -99,22 +99,9 @@ enum {
     CONV_RESULTS = CONV_ROWS * CONV_COLUMNS / 4,
 };
 
-DEVICE void copy_number(u32 to, const float* from, bool there) {
-    const int bytes = there ? 4 : 0;
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes));
-}
-// Past the first cache, which knows nothing of what other multiprocessors write.
-DEVICE float4 load_written(const float4* p) {
-    float4 v;
-    asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];"
-                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-                 : "l"(p));
-    return v;
-}
-
 // Block (64 results; 96 rows; phase and split). A step is 16 channels at one tap; the first two warps multiply eight of
 // them, the other two the other eight. A thread has 12 rows and 8 columns, in groups of four.
-extern "C" __global__ void __launch_bounds__(CONV_THREADS) convolve(const __grid_constant__ ConvArgs a) {
+KERNEL(convolve, ConvArgs, __launch_bounds__(CONV_THREADS)) {
     __shared__ float4 staged[CONV_STAGES * (CONV_WEIGHTS + CONV_SAMPLES)];
     __shared__ bool last;
     let_next_start();
@@ -257,7 +244,7 @@ struct NarrowArgs {
 };
 
 // The same of few rows. Block (32 results; row), a warp an eighth of the channels.
-extern "C" __global__ void convolve_narrow(const __grid_constant__ NarrowArgs a) {
+KERNEL(convolve_narrow, NarrowArgs) {
     __shared__ float sums[8][WARP];
     let_next_start();
     wait_for_previous();
@@ -297,11 +284,6 @@ struct ChannelNormArgs {
 
 enum { NORM_SAMPLES = 8, NORM_THREADS = 512, NORM_GROUPS = NORM_THREADS / NORM_SAMPLES };
 
-DEVICE float* shared_numbers() {
-    extern __shared__ float4 shared_memory[];
-    return (float*)shared_memory;
-}
-
 // The sum over all threads of a sample, in shared memory for the time being.
 DEVICE float over_channels(float x, float (*sums)[NORM_SAMPLES]) {
     x += __shfl_xor_sync(FULL, x, 8);
@@ -316,12 +298,12 @@ DEVICE float over_channels(float x, float (*sums)[NORM_SAMPLES]) {
 }
 
 // Mean 0 and variance 1 over the channels of each sample. A block 8 samples; a thread every 64th channel of one.
-extern "C" __global__ void __launch_bounds__(NORM_THREADS) channel_norm(const __grid_constant__ ChannelNormArgs a) {
+KERNEL(channel_norm, ChannelNormArgs, __launch_bounds__(NORM_THREADS)) {
     __shared__ float sums[NORM_THREADS / WARP][NORM_SAMPLES];
     let_next_start();
     wait_for_previous();
     // [channels, 8]; each thread reads what it wrote.
-    float* y = shared_numbers() + threadIdx.x % NORM_SAMPLES;
+    float* y = (float*)shared_memory + threadIdx.x % NORM_SAMPLES;
     const u32 group = threadIdx.x / NORM_SAMPLES, t = blockIdx.x * NORM_SAMPLES + threadIdx.x % NORM_SAMPLES;
     const bool there = t < a.len;
     float sum = 0.f;
@@ -365,7 +347,7 @@ struct AffineArgs {
 };
 
 // One vector times a matrix; a warp a row.
-extern "C" __global__ void affine(const __grid_constant__ AffineArgs a) {
+KERNEL(affine, AffineArgs) {
     let_next_start();
     wait_for_previous();
     const u32 row = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP, lane = threadIdx.x % WARP;
@@ -385,7 +367,7 @@ struct PartArgs {
 };
 
 // Some samples of each channel. Block (channel; 256 samples).
-extern "C" __global__ void part_of_signal(const __grid_constant__ PartArgs a) {
+KERNEL(part_of_signal, PartArgs) {
     let_next_start();
     wait_for_previous();
     const u32 t = blockIdx.y * blockDim.x + threadIdx.x;

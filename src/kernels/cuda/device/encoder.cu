@@ -33,13 +33,13 @@ DEVICE u64 warp_row() { return (u64)blockIdx.x * (blockDim.x / WARP) + threadIdx
 
 // The kernels of a name for each type of what they write.
 #define EACH_KIND(name, struct_name) \
-    extern "C" __global__ void __launch_bounds__(256) name##_f32(const __grid_constant__ struct_name a) { \
+    KERNEL(name##_f32, struct_name, __launch_bounds__(256)) { \
         name<F32>(a); \
     } \
-    extern "C" __global__ void __launch_bounds__(256) name##_f16(const __grid_constant__ struct_name a) { \
+    KERNEL(name##_f16, struct_name, __launch_bounds__(256)) { \
         name<F16>(a); \
     } \
-    extern "C" __global__ void __launch_bounds__(256) name##_bf16(const __grid_constant__ struct_name a) { \
+    KERNEL(name##_bf16, struct_name, __launch_bounds__(256)) { \
         name<BF16>(a); \
     }
 
@@ -179,7 +179,7 @@ struct PlacePatches {
     u32 columns;          // Patches from left to right.
 };
 // The norm of each patch, and sine and cosine of its column and its row (AIMv2); a warp a patch.
-extern "C" __global__ void __launch_bounds__(256) place_patches(const __grid_constant__ PlacePatches a) {
+KERNEL(place_patches, PlacePatches, __launch_bounds__(256)) {
     let_next_start();
     wait_for_previous();
     const u64 row = warp_row();
@@ -250,12 +250,12 @@ template <int K, int TO> DEVICE void split_heads(const SplitHeads& a) {
         Few<TO>::put(a.out, to + i * 2, make_float2(y.x * factor, y.y * factor));
     }
 }
-extern "C" __global__ void __launch_bounds__(256) split_heads_f32(const __grid_constant__ SplitHeads a) {
+KERNEL(split_heads_f32, SplitHeads, __launch_bounds__(256)) {
     split_heads<F32, F32>(a);
 }
-extern "C" __global__ void __launch_bounds__(256) split_heads_f16(const __grid_constant__ SplitHeads a) {
+KERNEL(split_heads_f16, SplitHeads, __launch_bounds__(256)) {
     split_heads<F16, F16>(a);
 }
-extern "C" __global__ void __launch_bounds__(256) split_heads_bf16(const __grid_constant__ SplitHeads a) {
+KERNEL(split_heads_bf16, SplitHeads, __launch_bounds__(256)) {
     split_heads<BF16, F16>(a);
 }

@@ -11,30 +11,6 @@ struct FlashArgs {
     u32 bf16;           // Whether `out` is of bf16, not of halves.
 };
 
-DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
-DEVICE void copy_async(u32 to, const void* from, bool there) {
-    const int bytes = there ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));
-}
-DEVICE void commit() { asm volatile("cp.async.commit_group;"); }
-template <int N> DEVICE void wait_group() { asm volatile("cp.async.wait_group %0;" ::"n"(N)); }
-DEVICE void load_matrices(u32* r, u32 at) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(at));
-}
-DEVICE void load_transposed(u32* r, u32 at) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(at));
-}
-DEVICE void multiply_add(float* c, const u32* a, u32 b0, u32 b1) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 enum { QUERIES = 64, KEYS = 64, FLASH_THREADS = 128 };
 
 // Bytes of 16 that lie in rows of DIM halves, mixed so that eight rows of a column meet no bank twice.
@@ -42,7 +18,6 @@ template <int DIM> DEVICE u32 tile_at(u32 row, u32 sixteen) { return row * DIM *
 
 // Block (64 queries, the last ones first; head), a warp 16 queries.
 template <int DIM> DEVICE void flash(const FlashArgs& a) {
-    extern __shared__ float4 shared_memory[];
     let_next_start();
     wait_for_previous();
     const u32 tile = gridDim.x - 1 - blockIdx.x, head = blockIdx.y, kv_head = head / (a.heads / a.kv_heads);
@@ -115,8 +90,8 @@ template <int DIM> DEVICE void flash(const FlashArgs& a) {
                 // Keys 16n .. 16n + 8 and .. + 16, dimensions 16k .. 16k + 8 and .. + 16.
                 u32 b[4];
                 load_matrices(b, keys + tile_at<DIM>(n * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
-                multiply_add(s[2 * n], q[k], b[0], b[1]);
-                multiply_add(s[2 * n + 1], q[k], b[2], b[3]);
+                multiply_halves(s[2 * n], q[k], b[0], b[1]);
+                multiply_halves(s[2 * n + 1], q[k], b[2], b[3]);
             }
         }
         // Rows lane / 4 and lane / 4 + 8 of the warp's queries, columns 2 · (lane % 4) and the next.
@@ -167,8 +142,8 @@ template <int DIM> DEVICE void flash(const FlashArgs& a) {
                 // Keys 16n .. 16n + 8 and .. + 16 at dimensions 16i .. 16i + 8, then the same at the next eight.
                 u32 b[4];
                 load_transposed(b, values + tile_at<DIM>(n * 16 + lane % 16, i * 2 + lane / 16));
-                multiply_add(out[2 * i], p, b[0], b[1]);
-                multiply_add(out[2 * i + 1], p, b[2], b[3]);
+                multiply_halves(out[2 * i], p, b[0], b[1]);
+                multiply_halves(out[2 * i + 1], p, b[2], b[3]);
             }
         }
         __syncthreads();
@@ -189,5 +164,5 @@ template <int DIM> DEVICE void flash(const FlashArgs& a) {
         }
     }
 }
-extern "C" __global__ void __launch_bounds__(FLASH_THREADS) flash_64(const __grid_constant__ FlashArgs a) { flash<64>(a); }
-extern "C" __global__ void __launch_bounds__(FLASH_THREADS) flash_128(const __grid_constant__ FlashArgs a) { flash<128>(a); }
+KERNEL(flash_64, FlashArgs, __launch_bounds__(FLASH_THREADS)) { flash<64>(a); }
+KERNEL(flash_128, FlashArgs, __launch_bounds__(FLASH_THREADS)) { flash<128>(a); }

@@ -234,8 +234,6 @@ template <int R, int U> struct Rows<Q6, R, U> : ChunkRows<Q6, R, U> {};
 template <int R, int U> struct Rows<Q3, R, U> : ChunkRows<Q3, R, U> {};
 template <int R, int U> struct Rows<Q2, R, U> : ChunkRows<Q2, R, U> {};
 
-extern __shared__ float4 shared_memory[];
-
 // Shared memory: the staged x, its sums, a float a warp for the norm, and four for the sums of its rows: a warp may be
 // done with its products before another has read the norm.
 template <int K> DEVICE void layout(u32 width, float*& xs, float*& sums, float*& scratch) {
@@ -390,11 +388,11 @@ struct MixedArgs {
 
 // R rows at a time, U loads ahead of each; so few registers that B blocks run together.
 #define GEMV(name, K, R, U, B) \
-    extern "C" __global__ void __launch_bounds__(THREADS, B) gemv_##name(const __grid_constant__ GemvArgs a) { \
+    KERNEL(gemv_##name, GemvArgs, __launch_bounds__(THREADS, B)) { \
         gemv<K, R, U>(a, 0, a.n_parts, 0, blockIdx.x, gridDim.x); \
     }
 #define SWIGLU(name, K, R, U, B) \
-    extern "C" __global__ void __launch_bounds__(THREADS, B) swiglu_##name(const __grid_constant__ GemvArgs a) { \
+    KERNEL(swiglu_##name, GemvArgs, __launch_bounds__(THREADS, B)) { \
         swiglu<K, R, U>(a); \
     }
 #define BOTH(name, K, U1, U2, U4, B) \
@@ -414,19 +412,18 @@ BOTH(q6, Q6, 1, 1, 1, 4)
 BOTH(q3, Q3, 1, 1, 1, 4)
 BOTH(q2, Q2, 1, 1, 1, 4)
 
-extern "C" __global__ void __launch_bounds__(THREADS) gemv_mixed(const __grid_constant__ MixedArgs m) {
+KERNEL(gemv_mixed, MixedArgs, __launch_bounds__(THREADS)) {
     u32 p = 0, block = blockIdx.x, out = 0;
-    while (p + 1 < m.gemv.n_parts && block >= m.blocks[p]) {
-        block -= m.blocks[p];
-        out += m.gemv.parts[p++].rows;
+    while (p + 1 < a.gemv.n_parts && block >= a.blocks[p]) {
+        block -= a.blocks[p];
+        out += a.gemv.parts[p++].rows;
     }
-    const GemvArgs& a = m.gemv;
-    switch (a.parts[p].kind) {
-        case Q8: return gemv<Q8, 2, 1>(a, p, p + 1, out, block, m.blocks[p]);
-        case Q4: return gemv<Q4, 2, 1>(a, p, p + 1, out, block, m.blocks[p]);
-        case Q5: return gemv<Q5, 2, 1>(a, p, p + 1, out, block, m.blocks[p]);
-        case Q6: return gemv<Q6, 2, 1>(a, p, p + 1, out, block, m.blocks[p]);
-        case Q3: return gemv<Q3, 2, 1>(a, p, p + 1, out, block, m.blocks[p]);
-        case Q2: return gemv<Q2, 2, 1>(a, p, p + 1, out, block, m.blocks[p]);
+    switch (a.gemv.parts[p].kind) {
+        case Q8: return gemv<Q8, 2, 1>(a.gemv, p, p + 1, out, block, a.blocks[p]);
+        case Q4: return gemv<Q4, 2, 1>(a.gemv, p, p + 1, out, block, a.blocks[p]);
+        case Q5: return gemv<Q5, 2, 1>(a.gemv, p, p + 1, out, block, a.blocks[p]);
+        case Q6: return gemv<Q6, 2, 1>(a.gemv, p, p + 1, out, block, a.blocks[p]);
+        case Q3: return gemv<Q3, 2, 1>(a.gemv, p, p + 1, out, block, a.blocks[p]);
+        case Q2: return gemv<Q2, 2, 1>(a.gemv, p, p + 1, out, block, a.blocks[p]);
     }
 }

@@ -39,7 +39,7 @@ DEVICE void embed_any(const EmbedArgs& a, u64 row, float* out) {
     }
 }
 // A block a token.
-extern "C" __global__ void embed_rows(const __grid_constant__ EmbedArgs a) {
+KERNEL(embed_rows, EmbedArgs) {
     let_next_start();
     wait_for_previous();
     embed_any(a, a.tokens[blockIdx.x], a.out + (u64)blockIdx.x * a.table.width);
@@ -64,7 +64,7 @@ DEVICE void rotate_angles(const AnglesArgs& a, const u32* position, u64 token) {
     }
 }
 // A block a token.
-extern "C" __global__ void angles(const __grid_constant__ AnglesArgs a) {
+KERNEL(angles, AnglesArgs) {
     let_next_start();
     wait_for_previous();
     rotate_angles(a, a.positions + (u64)blockIdx.x * 3, blockIdx.x);
@@ -78,7 +78,7 @@ struct BeginArgs {
     u32* step;               // A copy of it.
     u32 words;
 };
-extern "C" __global__ void begin_step(const __grid_constant__ BeginArgs a) {
+KERNEL(begin_step, BeginArgs) {
     __shared__ u32 step[8];
     wait_for_previous();
     // Only now: what comes next may read, before it waits, what earlier steps wrote.
@@ -119,9 +119,9 @@ template <int K> DEVICE void rms_rows(const NormArgs& a) {
     for (u32 i = threadIdx.x; i < a.width; i += blockDim.x)
         out[i] = Number<K>::make(x[i] * factor * __ldg(a.norm + i));
 }
-extern "C" __global__ void rms_f32(const __grid_constant__ NormArgs a) { rms_rows<F32>(a); }
-extern "C" __global__ void rms_f16(const __grid_constant__ NormArgs a) { rms_rows<F16>(a); }
-extern "C" __global__ void rms_bf16(const __grid_constant__ NormArgs a) { rms_rows<BF16>(a); }
+KERNEL(rms_f32, NormArgs) { rms_rows<F32>(a); }
+KERNEL(rms_f16, NormArgs) { rms_rows<F16>(a); }
+KERNEL(rms_bf16, NormArgs) { rms_rows<BF16>(a); }
 
 struct ConvertArgs {
     const float* in;
@@ -135,8 +135,8 @@ template <int K> DEVICE void convert(const ConvertArgs& a) {
     for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < a.count; i += (u64)gridDim.x * blockDim.x)
         ((N*)a.out)[i] = Number<K>::make(a.in[i]);
 }
-extern "C" __global__ void convert_f16(const __grid_constant__ ConvertArgs a) { convert<F16>(a); }
-extern "C" __global__ void convert_bf16(const __grid_constant__ ConvertArgs a) { convert<BF16>(a); }
+KERNEL(convert_f16, ConvertArgs) { convert<F16>(a); }
+KERNEL(convert_bf16, ConvertArgs) { convert<BF16>(a); }
 
 struct GateArgs {
     const void* gate;   // [tokens, stride], numbers of the kind
@@ -164,9 +164,9 @@ template <int K> DEVICE void gated(const GateArgs& a) {
         out[j] = Number<K>::make(silu(g) * u);
     }
 }
-extern "C" __global__ void gated_f32(const __grid_constant__ GateArgs a) { gated<F32>(a); }
-extern "C" __global__ void gated_f16(const __grid_constant__ GateArgs a) { gated<F16>(a); }
-extern "C" __global__ void gated_bf16(const __grid_constant__ GateArgs a) { gated<BF16>(a); }
+KERNEL(gated_f32, GateArgs) { gated<F32>(a); }
+KERNEL(gated_f16, GateArgs) { gated<F16>(a); }
+KERNEL(gated_bf16, GateArgs) { gated<BF16>(a); }
 
 struct BiasArgs {
     float* x;           // [tokens, width], `stride` apart
@@ -175,7 +175,7 @@ struct BiasArgs {
     u32 stride;
 };
 // A block a token.
-extern "C" __global__ void add_bias(const __grid_constant__ BiasArgs a) {
+KERNEL(add_bias, BiasArgs) {
     let_next_start();
     wait_for_previous();
     for (u32 i = threadIdx.x; i < a.width; i += blockDim.x)
@@ -232,5 +232,5 @@ template <int TO> DEVICE void dequantise_any(const DequantiseArgs& a) {
         put_numbers<TO>(a, i, numbers);
     }
 }
-extern "C" __global__ void dequantise_bf16(const __grid_constant__ DequantiseArgs a) { dequantise_any<BF16>(a); }
-extern "C" __global__ void dequantise_f32(const __grid_constant__ DequantiseArgs a) { dequantise_any<F32>(a); }
+KERNEL(dequantise_bf16, DequantiseArgs) { dequantise_any<BF16>(a); }
+KERNEL(dequantise_f32, DequantiseArgs) { dequantise_any<F32>(a); }

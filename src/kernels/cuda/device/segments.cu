@@ -20,7 +20,6 @@ template <int DIM> DEVICE u32 padded_at(u32 row, u32 sixteen) { return (row * (D
 // 64 · M queries, head), a warp 16 · M of them. Shared memory: the queries, keys and values of a tile, and the same
 // for the next tile where there is more than one.
 template <int DIM, int M> DEVICE void segments(const SegmentRows& a) {
-    extern __shared__ float4 shared_memory[];
     let_next_start();
     wait_for_previous();
     const uint4 tile = a.tiles[blockIdx.x];
@@ -85,8 +84,8 @@ template <int DIM, int M> DEVICE void segments(const SegmentRows& a) {
                 load_matrices(b, keys + padded_at<DIM>(n * 16 + lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
 #pragma unroll
                 for (int m = 0; m < M; m++) {
-                    multiply_add(s[m][2 * n], q[m][k], b[0], b[1]);
-                    multiply_add(s[m][2 * n + 1], q[m][k], b[2], b[3]);
+                    multiply_halves(s[m][2 * n], q[m][k], b[0], b[1]);
+                    multiply_halves(s[m][2 * n + 1], q[m][k], b[2], b[3]);
                 }
             }
         }
@@ -144,8 +143,8 @@ template <int DIM, int M> DEVICE void segments(const SegmentRows& a) {
                 load_transposed(b, values + padded_at<DIM>(n * 16 + lane % 16, i * 2 + lane / 16));
 #pragma unroll
                 for (int m = 0; m < M; m++) {
-                    multiply_add(out[m][2 * i], p[m], b[0], b[1]);
-                    multiply_add(out[m][2 * i + 1], p[m], b[2], b[3]);
+                    multiply_halves(out[m][2 * i], p[m], b[0], b[1]);
+                    multiply_halves(out[m][2 * i + 1], p[m], b[2], b[3]);
                 }
             }
         }
@@ -183,8 +182,7 @@ template <int DIM, int M> DEVICE void segments(const SegmentRows& a) {
         }
 }
 #define SEGMENTS(DIM, M) \
-    extern "C" __global__ void __launch_bounds__(FLASH_THREADS) segments_##DIM##_##M( \
-        const __grid_constant__ SegmentRows a) { \
+    KERNEL(segments_##DIM##_##M, SegmentRows, __launch_bounds__(FLASH_THREADS)) { \
         segments<DIM, M>(a); \
     }
 SEGMENTS(64, 1)
@@ -199,7 +197,6 @@ enum { PLAIN_QUERIES = 16, PLAIN_KEYS = 32, PLAIN_DIMS = 256 };
 // The same over floats with plain arithmetic, for heads of up to 256 numbers. Block (tile of 16 queries, head), sixteen
 // threads a query. Shared memory: [16 + 2 · 32, padded + 4] and [16, 32] floats.
 DEVICE void plain_segments(const SegmentRows& a) {
-    extern __shared__ float4 shared_memory[];
     let_next_start();
     wait_for_previous();
     const uint4 tile = a.tiles[blockIdx.x];
@@ -277,6 +274,6 @@ DEVICE void plain_segments(const SegmentRows& a) {
         else ((u16*)a.out)[to + d] = Number<BF16>::make(x);
     }
 }
-extern "C" __global__ void __launch_bounds__(256) segments_plain(const __grid_constant__ SegmentRows a) {
+KERNEL(segments_plain, SegmentRows, __launch_bounds__(256)) {
     plain_segments(a);
 }

@@ -8,16 +8,8 @@
 // eight rows of both.
 
 template <int K> DEVICE void tile_product(float* c, const u32* a, u32 b0, u32 b1) {
-    if (K == F16)
-        asm volatile(
-            "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-    else
-        asm volatile(
-            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    if (K == F16) multiply_halves(c, a, b0, b1);
+    else multiply_bf16(c, a, b0, b1);
 }
 template <int K> DEVICE u32 pack(float low, float high) { return K == F16 ? pack_half(low, high) : pack_bf16(low, high); }
 template <int K> DEVICE float low_of(u32 x) { return K == F16 ? low_half(x) : low_bf16(x); }
@@ -200,10 +192,10 @@ template <int K, int U, bool PAIRS> DEVICE void tiles(const GemvArgs& a) {
 }
 
 #define TILES(name, K) \
-    extern "C" __global__ void __launch_bounds__(THREADS, 2) tiles_##name(const __grid_constant__ GemvArgs a) { \
+    KERNEL(tiles_##name, GemvArgs, __launch_bounds__(THREADS, 2)) { \
         tiles<K, 8, false>(a); \
     } \
-    extern "C" __global__ void __launch_bounds__(THREADS, 2) tile_pairs_##name(const __grid_constant__ GemvArgs a) { \
+    KERNEL(tile_pairs_##name, GemvArgs, __launch_bounds__(THREADS, 2)) { \
         tiles<K, 8, true>(a); \
     }
 TILES(f16, F16)
