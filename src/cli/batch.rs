@@ -23,7 +23,7 @@ use super::overflow;
 use super::report::Report;
 use super::run::{RunArgs, Shape};
 use super::sampling::Resolved;
-use super::session::{Prompt, Session};
+use super::session::{Prompt, Session, Wish};
 use super::settings::Settings;
 use crate::generate::{Batch, Finished, Started};
 
@@ -90,8 +90,11 @@ pub fn run(
     let mut session = Session::open(
         &args.model,
         settings,
-        args.quant.quant.choice(),
-        args.sampling.ctx_size,
+        Wish {
+            quant: args.quant.quant.choice(),
+            context: args.sampling.ctx_size,
+            ..Wish::default()
+        },
     )?;
     let guide = asked.prepare(&mut session, settings)?;
     session.announce(settings);

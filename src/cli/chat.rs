@@ -33,7 +33,7 @@ use super::global::QuantArgs;
 use super::input;
 use super::interrupt;
 use super::sampling::SamplingArgs;
-use super::session::Session;
+use super::session::{Opening, Session, Sight, Wish};
 use super::settings::Settings;
 use command::{Name, Typed};
 use conversation::Conversation;
@@ -116,10 +116,8 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     };
     let first = first(args.initial.as_deref(), settings)?;
     let quant = args.quant.quant.choice();
-    let mut session = Session::open(&model, settings, quant, args.sampling.ctx_size)?;
-    if session.template.is_none() {
-        return Err(session.no_template().into());
-    }
+    let opening = find(&model, settings, quant, args.sampling.ctx_size)?;
+    let mut session = opening.place(settings, 0)?.load()?;
     let guide = asked.clone().prepare(&mut session, settings)?;
     session.announce(settings);
     let entry = Entry {
@@ -165,6 +163,25 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     let result = chat.talk(first, lines, out);
     chat.keep_cache(true);
     result
+}
+
+/// Finds a model to talk to, which may be shown images.
+fn find(
+    model: &str,
+    settings: &Settings,
+    quant: Option<Quant>,
+    context: Option<usize>,
+) -> anyhow::Result<Opening> {
+    let wish = Wish {
+        quant,
+        context,
+        sight: Some(Sight::default()),
+    };
+    let opening = Opening::find(model, settings, wish)?;
+    match opening.has_template() {
+        true => Ok(opening),
+        false => Err(opening.no_template().into()),
+    }
 }
 
 /// Where the conversation is kept, if it is.

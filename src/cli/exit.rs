@@ -161,7 +161,10 @@ fn model_code(error: &ModelError) -> u8 {
         ModelError::Weights(error) => weights_code(error),
         #[cfg(feature = "cuda")]
         ModelError::Gpu(error) => gpu_code(error),
-        ModelError::Compute(_) | ModelError::NoTokens | ModelError::Tokens(_) => FAILED,
+        ModelError::Compute(_)
+        | ModelError::NoTokens
+        | ModelError::Released
+        | ModelError::Tokens(_) => FAILED,
     }
 }
 

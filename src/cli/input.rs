@@ -53,6 +53,16 @@ pub enum Input {
     Messages(Vec<Message>),
 }
 
+impl Input {
+    /// Whether images are to be looked at.
+    pub fn has_images(&self) -> bool {
+        match self {
+            Self::Prompt(_) => false,
+            Self::Messages(all) => all.iter().any(|m| m.content.images().next().is_some()),
+        }
+    }
+}
+
 /// Reads all that the user named. Order: stdin, files, arguments, a blank line between them. With `raw` the last
 /// newline of stdin and files is kept.
 pub fn gather(args: &InputArgs, raw: bool, settings: &Settings) -> anyhow::Result<Input> {

@@ -21,7 +21,7 @@ use super::global::{DTypeArg, DeviceChoice, QuantArg};
 use super::interrupt;
 use super::output::WholeFile;
 use super::sampling::Resolved;
-use super::session::{Prompt, Session};
+use super::session::{Prompt, Session, Wish};
 use super::settings::Settings;
 
 /// The form of the file.
@@ -210,7 +210,12 @@ pub fn replay(args: &ReplayArgs, settings: &Settings, out: &mut dyn Write) -> an
         None => Asked::Text,
     };
     let model = args.model.as_deref().unwrap_or(&receipt.model);
-    let mut session = Session::open(model, settings, quant.choice(), Some(receipt.ctx_size))?;
+    let wish = Wish {
+        quant: quant.choice(),
+        context: Some(receipt.ctx_size),
+        ..Wish::default()
+    };
+    let mut session = Session::open(model, settings, wish)?;
     session.hash_files()?;
     same_files(&receipt, &session)?;
     let guide = asked.prepare(&mut session, settings)?;

@@ -19,7 +19,7 @@ use super::overflow::{self, Overflow};
 use super::receipt::{self, Subject};
 use super::report::{Report, StepJson};
 use super::sampling::{Resolved, SamplingArgs};
-use super::session::{Prompt, Session};
+use super::session::{Prompt, Session, Sight, Wish};
 use super::settings::Settings;
 use super::thinking::{Aside, ThinkingArgs};
 use super::waiting::Waiting;
@@ -100,8 +100,11 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     let mut session = Session::open(
         &args.model,
         settings,
-        args.quant.quant.choice(),
-        args.sampling.ctx_size,
+        Wish {
+            quant: args.quant.quant.choice(),
+            context: args.sampling.ctx_size,
+            sight: input.has_images().then(Sight::default),
+        },
     )?;
     let guide = asked.prepare(&mut session, settings)?;
     session.think = guide.think(args.thinking.asked());

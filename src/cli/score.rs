@@ -10,7 +10,7 @@ use super::exit::CliError;
 use super::global::QuantArgs;
 use super::input;
 use super::interrupt;
-use super::session::Session;
+use super::session::{Session, Wish};
 use super::settings::Settings;
 
 #[derive(Debug, Clone, Args)]
@@ -37,8 +37,11 @@ pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow
     let mut session = Session::open(
         &args.model,
         settings,
-        args.quant.quant.choice(),
-        args.ctx_size.map(|n| n as usize),
+        Wish {
+            quant: args.quant.quant.choice(),
+            context: args.ctx_size.map(|n| n as usize),
+            ..Wish::default()
+        },
     )?;
     let name = match args.file == Path::new("-") {
         true => "stdin".to_string(),

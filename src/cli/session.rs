@@ -1,5 +1,6 @@
 //! From a model's name to an engine that is ready to answer; shared by run, chat and score.
 
+mod opening;
 mod prompt;
 
 use std::path::{Path, PathBuf};
@@ -12,19 +13,17 @@ use crate::hub::catalogue::{self, Row, Task};
 use crate::hub::{self, store, HubError, Located, Reference};
 use crate::image::{ImageSource, Limits};
 use crate::models;
-use crate::models::spark::SparkFolder;
-use crate::models::vision::{namo, Marker};
-use crate::text::{ChatTemplate, TextError, Tokenizer};
+use crate::text::{ChatTemplate, TextError};
 use crate::vision::{Form, Look, Viewer, VisionError};
-use crate::weights::{Checkpoint, Format, LoadOptions, Loader, Quant};
+use crate::weights::{Checkpoint, Format, LoadOptions, Loader};
 
 use super::defaults::Defaults;
-use super::devices;
 use super::exit::CliError;
 use super::interrupt;
 use super::progress::{Mode, Reporter};
 use super::settings::Settings;
 
+pub use opening::{Opening, Sight, Wish};
 pub use prompt::Prompt;
 
 /// A loaded model and all that the command line says about it.
@@ -55,72 +54,9 @@ pub struct Session {
 
 impl Session {
     /// Finds the model's files (fetching what is missing), reads and loads them.
-    pub fn open(
-        model: &str,
-        settings: &Settings,
-        quant: Option<Quant>,
-        context: Option<usize>,
-    ) -> anyhow::Result<Self> {
-        refuse_other_tasks(model)?;
-        let picked = devices::pick(settings.wanted())?;
-        let located = locate(model, settings)?;
-        settings.detail(&format!(
-            "{} is {} ({})",
-            located.typed,
-            located.resolved,
-            located.path.display()
-        ));
-        if SparkFolder::open(&located.path).is_ok() {
-            return Err(CliError::Failed(format!(
-                "{} is a speech model; 'crane tts -m {} TEXT' speaks with it",
-                located.typed, located.typed
-            ))
-            .into());
-        }
-        let started = Instant::now();
-        let checkpoint = Checkpoint::open(&located.path)?;
-        let options = LoadOptions {
-            dtype: settings.dtype,
-            quant,
-            cache: settings.cache,
-            ..LoadOptions::default()
-        };
-        let mut place = picked.place(&checkpoint, options, context)?;
-        settings.detail(&place.detail);
-        let loader = Loader::new(&checkpoint, &place.options)?;
-        let dtype = dtype_name(&checkpoint, &place.options, &loader);
-        let form = models::detect(&checkpoint)?.system.map(|system| Form {
-            marker: Marker::Text(namo::PLACEHOLDER),
-            system: Some(system),
-        });
-        // Neither keeps all cores busy alone.
-        let (model, tokenizer) = std::thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
-            let model = place.load(&loader, &|loader| models::load(loader, context));
-            (model, tokenizer.join())
-        });
-        let model = model?;
-        let mut notes: Vec<String> = place.notes.into_iter().chain(loader.notes()).collect();
-        let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let template = ChatTemplate::open(&checkpoint)?;
-        let mut defaults = Defaults::read(&checkpoint)?;
-        notes.append(&mut defaults.notes);
-        defaults.merge_eos(tokenizer.eos_ids());
-        Ok(Self {
-            dtype,
-            engine: Engine::new(model, tokenizer),
-            located,
-            template,
-            defaults,
-            device: place.name,
-            load_ms: started.elapsed().as_secs_f64() * 1e3,
-            notes,
-            think: None,
-            form,
-            vocabulary: None,
-            viewer: None,
-            options: place.options,
-        })
+    pub fn open(model: &str, settings: &Settings, wish: Wish) -> anyhow::Result<Self> {
+        let opening = Opening::find(model, settings, wish)?;
+        opening.place(settings, 0)?.load()
     }
 
     /// Says the notes on stderr, once all that can be refused has been looked at: an error stands alone.
@@ -137,6 +73,32 @@ impl Session {
             return gpu.memory().ok().map(|(free, _)| free);
         }
         memory::available()
+    }
+
+    /// Bytes of a GPU's memory that it holds.
+    pub fn gpu_bytes(&self) -> u64 {
+        #[cfg(feature = "cuda")]
+        return self.options.gpu.as_ref().map_or(0, |gpu| gpu.held());
+        #[cfg(not(feature = "cuda"))]
+        0
+    }
+
+    /// Lets go of the weights and of what looks at images, for a model that has no room beside them.
+    pub fn release(&mut self) {
+        self.engine.release();
+        self.viewer = None;
+    }
+
+    /// Loads again what [`Session::release`] let go of, where it was.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn load_again(&mut self) -> anyhow::Result<()> {
+        let checkpoint = Checkpoint::open(&self.located.path)?;
+        let loader = Loader::new(&checkpoint, &self.options)?;
+        let model = models::load(&loader, Some(self.engine.context()))?;
+        self.engine.put_back(model);
+        Ok(())
     }
 
     /// The tokens as structures see them, read once.
@@ -214,9 +176,14 @@ impl Session {
     }
 
     pub fn no_template(&self) -> TextError {
-        TextError::NoTemplate {
-            file: self.located.path.display().to_string(),
-        }
+        no_template(&self.located)
+    }
+}
+
+/// That the model at `located` does not say how conversations are put together.
+fn no_template(located: &Located) -> TextError {
+    TextError::NoTemplate {
+        file: located.path.display().to_string(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::vision::VisionError;
 use super::exit::CliError;
 use super::input;
 use super::output::Sink;
-use super::session::{self, Session};
+use super::session::{self, Session, Sight, Wish};
 use super::settings::Settings;
 use work::{Job, Work};
 
@@ -42,8 +42,14 @@ pub fn run(args: &VisionArgs, settings: &Settings, out: &mut dyn Write) -> anyho
     let mut session = Session::open(
         &args.model,
         settings,
-        args.quant.quant.choice(),
-        args.sampling.ctx_size,
+        Wish {
+            quant: args.quant.quant.choice(),
+            context: args.sampling.ctx_size,
+            sight: Some(Sight {
+                projector: args.mmproj.clone(),
+                limits: args.limits(),
+            }),
+        },
     )?;
     session.open_viewer(args.mmproj.as_deref(), args.limits())?;
     session.announce(settings);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::answer::{rate, Answer, Next};
 use super::{log_softmax, FinishReason, GenerateError, GenerateOptions, Output, Step, Timings};
 use crate::models::picture::{self, Picture};
-use crate::models::{LanguageModel, Logits, ModelError, Reuse};
+use crate::models::{LanguageModel, Logits, ModelError, Released, Reuse};
 use crate::text::Tokenizer;
 
 pub use choices::Scores;
@@ -57,6 +57,18 @@ impl Engine {
             cached: Vec::new(),
             pictures: Vec::new(),
         }
+    }
+
+    /// Lets go of the model's memory; nothing is generated until there is a model again.
+    pub fn release(&mut self) {
+        self.forget();
+        self.model = Box::new(Released::of(self.model.as_ref()));
+    }
+
+    /// The same model, loaded again.
+    pub fn put_back(&mut self, model: Box<dyn LanguageModel>) {
+        self.forget();
+        self.model = model;
     }
 
     /// The tokenizer of the model.

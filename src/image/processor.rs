@@ -244,6 +244,17 @@ impl ImageProcessor {
         }
     }
 
+    /// Patches of a picture at most.
+    pub fn most_patches(&self) -> usize {
+        let pixels = match (self.rule, self.limits.max_pixels) {
+            (Rule::Pixels { max, .. }, _) => max,
+            (Rule::Sides { .. }, Some(asked)) => asked,
+            (Rule::Sides { longest, .. }, None) => (longest * longest) as usize,
+        };
+        let cell = self.wants.merge.pow(2);
+        (pixels / self.wants.patch.pow(2)).max(cell)
+    }
+
     /// The limits in words, for the user.
     pub fn describe(&self) -> String {
         match self.rule {

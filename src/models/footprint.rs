@@ -1,5 +1,6 @@
 //! What a decoder takes of a GPU's memory, known from its headers before anything is brought there.
 
+use super::part::{self, product, taken, Part};
 use super::{Config, ModelError};
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::AttentionShape;
@@ -17,8 +18,6 @@ const DEQUANTISED: usize = 64 << 20;
 const SCRATCH: u64 = 32 << 20;
 /// Parts that a step's attention is split into at most.
 const SPLITS: usize = 64;
-/// A GPU's memory is given out in pages; what is smaller shares one.
-const PAGE: u64 = 2 << 20;
 /// What cannot be counted: cuBLASLt's and the driver's code for the kernels that come to be used, recorded steps, and
 /// what is lost at the ends of pages.
 const BESIDE: u64 = 256 << 20;
@@ -67,6 +66,15 @@ impl Footprint {
             cache: cached,
             work: work(&config, context, layers.operand).saturating_add(dequantised),
         })
+    }
+
+    /// The same where `part` of the model lies beside it.
+    pub fn beside_another(self, part: Part) -> Self {
+        Self {
+            weights: self.weights.saturating_add(part.weights),
+            work: self.work.saturating_add(part.work),
+            ..self
+        }
     }
 
     /// All that has to be free for the model to be loaded and to fill its context.
@@ -265,24 +273,12 @@ fn work(config: &Config, context: usize, operand: Kind) -> u64 {
         product(&[4, config.n_heads, SPLITS, config.head_dim + 2]),
         SCRATCH,
     ];
-    places.into_iter().map(taken).fold(0, u64::saturating_add)
-}
-
-fn product(factors: &[usize]) -> u64 {
-    let factors = factors.iter();
-    factors.fold(1u64, |all, &n| all.saturating_mul(n as u64))
-}
-
-/// What an allocation of `bytes` takes.
-fn taken(bytes: u64) -> u64 {
-    match bytes < PAGE / 2 {
-        true => bytes.next_multiple_of(512),
-        false => bytes.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX),
-    }
+    part::all(places)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::part::PAGE;
     use super::*;
     use crate::bench::synthetic;
     use crate::weights::{Checkpoint, DTypeChoice, LoadOptions, Quant};
@@ -393,6 +389,52 @@ mod tests {
         };
         assert_eq!(found.total(), 17 * MIB + BESIDE);
         assert_eq!(found.beside(), 5 * MIB + BESIDE);
+    }
+
+    #[test]
+    fn another_part_is_there_while_weights_come_and_later() {
+        let found = Footprint {
+            weights: 10 * MIB,
+            loading: 7 * MIB,
+            cache: 2 * MIB,
+            work: MIB,
+        };
+        let part = Part {
+            weights: 4 * MIB,
+            work: 3 * MIB,
+        };
+        let both = found.beside_another(part);
+        assert_eq!(both.total(), 21 * MIB + BESIDE);
+        // Its work space counts where that of the language model does.
+        let large = Part {
+            work: 30 * MIB,
+            ..part
+        };
+        assert_eq!(found.beside_another(large).total(), 47 * MIB + BESIDE);
+        assert_eq!(found.beside_another(Part::default()), found);
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn the_encoder_of_qwen2_5_vl_3b_by_hand() {
+        use crate::models::vision::Shape;
+        let model = crate::bench::vision::Model::synthetic("qwen2.5-vl-3b").unwrap();
+        let loader = Loader::new(model.decoder(), &LoadOptions::default()).unwrap();
+        let shape = Shape::read(model.decoder()).unwrap().unwrap();
+        let patches = 10_000;
+        let part = shape.part(&loader, patches).unwrap();
+        // 32 blocks of 1280 numbers with 3420 between, and what makes one of four: bf16, of each matrix a page is lost.
+        let block = 4 * 1280 * 1280 + 3 * 1280 * 3420;
+        let merger = 5120 * 5120 + 5120 * 2048;
+        close(part.weights, 2 * (32 * block + merger), (32 * 5 + 4) * PAGE);
+        // Pixels and the residual stream in f32, heads and what attention finds in bf16, of all patches; a part of them at
+        // a time as 3 · 1280 and 2 · 3420 numbers and more.
+        let all = patches as u64 * (4 * 588 + 4 * 1280 + 2 * 3 * 1280 + 2 * 1280);
+        let some = 8192 * (2 * 1280 + 4 * 3 * 1280 + 2 * 3 * 3420);
+        close(part.work, all + some + SCRATCH, 64 * MIB);
+        // The language model's own room does not depend on it.
+        let asked = Footprint::of(&loader, Some(512)).unwrap();
+        close(asked.weights, 2 * 3_085_938_688, 36 * 7 * PAGE);
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod config;
 #[cfg(any(feature = "cuda", test))]
 mod footprint;
 mod llama;
+mod part;
 pub mod picture;
+mod released;
 mod reuse;
 mod rope_config;
 pub mod spark;
@@ -21,7 +23,9 @@ pub use config::Config;
 #[cfg(any(feature = "cuda", test))]
 pub use footprint::Footprint;
 pub use llama::Llama;
+pub use part::Part;
 pub use picture::{Encoded, Picture, NO_TOKEN};
+pub use released::Released;
 pub use reuse::Reuse;
 pub use vision::ImageEncoder;
 
@@ -49,6 +53,9 @@ pub enum ModelError {
     Tokens(String),
     #[error("no tokens were given to the model")]
     NoTokens,
+    /// See [`Released`].
+    #[error("the model is no longer loaded; load it, or another one, first")]
+    Released,
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),
     /// A GPU has no room for it, or failed.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::VisionError;
 use crate::image::{self, ImageProcessor, ImageSource, Limits};
 use crate::models::vision::{self, mmproj, ImageEncoder, Marker, Patches};
-use crate::models::{self, Encoded};
+use crate::models::{self, Encoded, Part};
 use crate::weights::{Checkpoint, LoadOptions, Loader};
 
 /// Looks at pictures with a model's encoder; what it has seen it keeps.
@@ -105,6 +105,49 @@ impl Viewer {
             note,
             seen: Vec::new(),
         })
+    }
+
+    /// What the encoder takes of a GPU's memory, as [`Viewer::open`] would open it for a `context` of so many tokens; for a
+    /// model that takes no images, nothing.
+    ///
+    /// # Errors
+    /// Those of [`Viewer::open`] that headers tell.
+    #[cfg(feature = "cuda")]
+    pub fn part(
+        model: &Checkpoint,
+        projector: Option<&Path>,
+        options: &LoadOptions,
+        limits: Limits,
+        context: usize,
+    ) -> Result<Part, VisionError> {
+        let file = match (model.config(), projector) {
+            (None, Some(file)) => Some(Checkpoint::open(file)?),
+            _ => None,
+        };
+        let checkpoint = file.as_ref().unwrap_or(model);
+        let Some(shape) = vision::Shape::read(checkpoint)? else {
+            return Ok(Part::default());
+        };
+        let processor = ImageProcessor::open(checkpoint.path(), shape.wants(), limits)?;
+        // A picture of more tokens than the context holds is refused before it is encoded.
+        let patches = processor.most_patches().min(shape.patches_of(context));
+        let loader = Loader::new(checkpoint, options)?;
+        Ok(shape.part(&loader, patches)?)
+    }
+
+    /// No other device is weighed against.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(feature = "cuda"))]
+    pub fn part(
+        _: &Checkpoint,
+        _: Option<&Path>,
+        _: &LoadOptions,
+        _: Limits,
+        _: usize,
+    ) -> Result<Part, VisionError> {
+        Ok(Part::default())
     }
 
     fn encoder(

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::{difference, gpu};
 
 #[path = "../crane/vision/folder.rs"]
-mod folder;
+pub(super) mod folder;
 #[path = "../crane/vision/gguf.rs"]
-mod gguf;
+pub(super) mod gguf;
 
 use folder::{model, NAMO, QWEN};
 

@@ -107,6 +107,11 @@ int cuGraphExecDestroy(void* graph) { return 0; }
 int cuGraphLaunch(void* graph, void* stream) { return result("cuGraphLaunch"); }
 int cuLaunchKernelEx(const void* config, void* function, void** parameters, void** extra) { return result("cuLaunchKernelEx"); }
 
+int cuEventCreate(void** event, unsigned flags) { *event = (void*)8; return 0; }
+int cuEventDestroy_v2(void* event) { return 0; }
+int cuEventRecord(void* event, void* stream) { return 0; }
+int cuEventSynchronize(void* event) { return result("cuEventSynchronize"); }
+
 int nvrtcVersion(int* major, int* minor) { *major = 13; *minor = 0; return 0; }
 int nvrtcCreateProgram(void** program, const char* source, const char* name, int n, const char* const* headers, const char* const* names) { *program = (void*)8; return 0; }
 int nvrtcCompileProgram(void* program, int n, const char* const* options) { return 0; }

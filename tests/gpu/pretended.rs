@@ -1,6 +1,9 @@
 //! crane beside a driver that only pretends to have a GPU (`pretended.c`): what it says and how it ends where the GPU is
 //! too old, too small or fails. Needs a C compiler and no GPU.
 
+mod parts;
+mod switching;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -69,6 +72,17 @@ fn run(told: &[(&str, &str)], flags: &[&str]) -> Output {
     let folder = libraries([false; 3]);
     let args = [&["run", MODEL, "hi", "-n", "4", "--temp", "0"], flags].concat();
     crane(&folder, told, &args).output().unwrap()
+}
+
+/// The most bytes that a run of `args` holds of the GPU's memory, and what it writes.
+fn peak(args: &[&str]) -> (u64, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let told = [("PRETEND_PEAK", file.path().to_str().unwrap())];
+    let output = crane(&libraries([false; 3]), &told, args).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let taken = std::fs::read_to_string(file.path()).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (taken.parse().unwrap(), text)
 }
 
 fn said(output: &Output) -> String {
@@ -292,8 +306,6 @@ fn a_chat_outlives_a_gpu_that_fails() {
 fn no_more_is_taken_than_was_counted() {
     let alias = "smollm2-135m";
     let checkpoint = synthetic::checkpoint(alias, Format::BF16).unwrap();
-    let folder = libraries([false; 3]);
-    let file = tempfile::NamedTempFile::new().unwrap();
     for (dtype, quant) in [
         ("bf16", "none"),
         ("f32", "none"),
@@ -315,7 +327,6 @@ fn no_more_is_taken_than_was_counted() {
         };
         let loader = Loader::new(&checkpoint, &options).unwrap();
         let counted = Footprint::of(&loader, Some(7048)).unwrap();
-        let told = [("PRETEND_PEAK", file.path().to_str().unwrap())];
         let args = [
             "bench",
             "--synthetic",
@@ -327,16 +338,8 @@ fn no_more_is_taken_than_was_counted() {
             "--quant",
             quant,
         ];
-        let mut bench = crane(&folder, &told, &args);
-        let output = bench
-            .args(["-p", "2048", "-n", "4", "-d", "5000", "-r", "1", "-q"])
-            .output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        let taken: u64 = std::fs::read_to_string(file.path())
-            .unwrap()
-            .parse()
-            .unwrap();
+        let work = ["-p", "2048", "-n", "4", "-d", "5000", "-r", "1", "-q"];
+        let (taken, _) = peak(&[&args[..], &work].concat());
         // What is small and not counted one by one.
         let slack = 4 << 20;
         let most = counted.weights + counted.loading.max(counted.cache + counted.work) + slack;

@@ -1,7 +1,7 @@
 //! The decoding half of BiCodec.
 
 #[path = "../crane/spark/folder.rs"]
-mod folder;
+pub(super) mod folder;
 
 use std::path::Path;
 use std::sync::Arc;

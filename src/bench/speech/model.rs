@@ -6,7 +6,7 @@ use super::synthetic;
 use crate::models::bicodec::{self, BiCodecConfig};
 use crate::models::spark::SparkFolder;
 use crate::models::wav2vec2::{self, Wav2Vec2Config};
-use crate::models::ModelError;
+use crate::models::{ModelError, Part};
 use crate::weights::{Checkpoint, WeightsError};
 
 /// Spark-TTS: language model, codec, and what reads a recording.
@@ -68,6 +68,11 @@ impl Model {
     /// The language model.
     pub fn llm(&self) -> &Checkpoint {
         &self.llm
+    }
+
+    /// What the half of the codec that speaks takes of a GPU's memory.
+    pub fn codec_part(&self) -> Part {
+        bicodec::part(&self.codec_config)
     }
 
     /// The folder of the language model.

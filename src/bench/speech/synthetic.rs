@@ -107,4 +107,28 @@ mod tests {
             "{numbers}"
         );
     }
+
+    #[test]
+    fn what_the_codec_takes_of_a_gpu_by_hand() {
+        const MIB: u64 = 1 << 20;
+        let part = bicodec::part(&codec_config().unwrap());
+        let numbers = |start: &str| -> u64 {
+            let tensors = bicodec::tensors(&codec_config().unwrap()).into_iter();
+            let own = tensors.filter(|(name, _)| name.starts_with(start));
+            own.map(|(_, shape)| shape.iter().product::<usize>() as u64)
+                .sum()
+        };
+        let held = ["prenet.", "decoder.model.", "speaker_encoder.project."];
+        let held = 4 * held.map(numbers).iter().sum::<u64>();
+        // A page is lost with some of the matrices, and a few rows are filled up.
+        assert!(
+            (held..held + held / 4).contains(&part.weights),
+            "{part:?} {held}"
+        );
+        // Three signals of 96 channels of 320 samples a frame, of 400 frames and 12 on either side; all others, and the
+        // sums that blocks share, are small.
+        let largest = 3 * 4 * 96 * 320 * 424;
+        let work = largest..largest + 128 * MIB;
+        assert!(work.contains(&part.work), "{part:?}");
+    }
 }

@@ -12,6 +12,7 @@ use crate::cli::exit::{self, CliError};
 use crate::cli::global::{DTypeArg, DeviceChoice, QuantArg};
 use crate::cli::interrupt;
 use crate::cli::settings::Settings;
+use crate::models::Part;
 use crate::weights::{Checkpoint, LoadOptions};
 
 use super::progress::Progress;
@@ -29,8 +30,8 @@ pub(super) trait Kind {
     fn sources(&self) -> Vec<String>;
     /// Opens a model, fetching what is missing.
     fn open(&self, name: &str) -> anyhow::Result<Self::Model>;
-    /// Its language model, and the tokens of the context that it is measured with where that is known before.
-    fn decoder<'m>(&self, model: &'m Self::Model) -> (&'m Checkpoint, Option<usize>);
+    /// Its language model.
+    fn decoder<'m>(&self, model: &'m Self::Model) -> Decoder<'m>;
     /// What stands for the model on the disk.
     fn file(&self, model: &Self::Model) -> String;
     /// Measures what depends on device and number type.
@@ -39,6 +40,15 @@ pub(super) trait Kind {
     fn measure_once(&self, _name: &str, _model: &Self::Model, _bench: &mut Bench) -> Vec<Outcome> {
         Vec::new()
     }
+}
+
+/// A language model before it is loaded.
+pub(super) struct Decoder<'m> {
+    pub checkpoint: &'m Checkpoint,
+    /// Tokens that it is measured with, where that is known before.
+    pub context: Option<usize>,
+    /// What lies on a GPU at the same time.
+    pub beside: Part,
 }
 
 /// What measuring takes.
@@ -173,8 +183,12 @@ impl<K: Kind> Work<'_, K> {
             cache: self.settings.cache,
             ..LoadOptions::default()
         };
-        let (decoder, context) = self.kind.decoder(model);
-        picked.place(decoder, options, context)
+        let Decoder {
+            checkpoint,
+            context,
+            beside,
+        } = self.kind.decoder(model);
+        picked.place(checkpoint, options, context, beside)
     }
 
     /// Number type and quantisation of each configuration. The type counts beside a quantisation too: it is the other parts'.

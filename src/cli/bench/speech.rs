@@ -9,9 +9,9 @@ use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
 use crate::hub::catalogue::Task;
-use crate::weights::{Checkpoint, LoadOptions};
+use crate::weights::LoadOptions;
 
-use super::parts::{self, Bench, Kind};
+use super::parts::{self, Bench, Decoder, Kind};
 use super::{BenchArgs, BenchTask};
 
 /// The name of the rows where no model is named.
@@ -64,8 +64,12 @@ impl Kind for Speech<'_> {
         Ok(Model::open(&located.path)?)
     }
 
-    fn decoder<'m>(&self, model: &'m Model) -> (&'m Checkpoint, Option<usize>) {
-        (model.llm(), Some(speech::CONTEXT))
+    fn decoder<'m>(&self, model: &'m Model) -> Decoder<'m> {
+        Decoder {
+            checkpoint: model.llm(),
+            context: Some(speech::CONTEXT),
+            beside: model.codec_part(),
+        }
     }
 
     fn file(&self, model: &Model) -> String {

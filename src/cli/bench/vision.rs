@@ -9,9 +9,9 @@ use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
 use crate::hub::catalogue::Task;
-use crate::weights::Checkpoint;
+use crate::models::Part;
 
-use super::parts::{self, Bench, Kind};
+use super::parts::{self, Bench, Decoder, Kind};
 use super::{BenchArgs, BenchTask};
 
 /// What precedes the name of a model with seeded weights.
@@ -70,9 +70,14 @@ impl Kind for Vision<'_> {
         Ok(Model::open(&located.path, projector.as_deref())?)
     }
 
-    fn decoder<'m>(&self, model: &'m Model) -> (&'m Checkpoint, Option<usize>) {
-        // How many tokens the image becomes, the encoder tells.
-        (model.decoder(), None)
+    fn decoder<'m>(&self, model: &'m Model) -> Decoder<'m> {
+        Decoder {
+            checkpoint: model.decoder(),
+            // How many tokens the image becomes, the encoder tells.
+            context: None,
+            // The encoder is gone before the language model comes.
+            beside: Part::default(),
+        }
     }
 
     fn file(&self, model: &Model) -> String {

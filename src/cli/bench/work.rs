@@ -10,7 +10,7 @@ use crate::cli::global::{DTypeArg, DeviceChoice};
 use crate::cli::interrupt;
 use crate::cli::session;
 use crate::cli::settings::Settings;
-use crate::models;
+use crate::models::{self, Part};
 use crate::weights::{Checkpoint, DTypeChoice, Format, LoadOptions};
 
 use super::progress::Progress;
@@ -96,7 +96,10 @@ impl<'a> Work<'a> {
                         device,
                         required: self.settings.require_device,
                     })?;
-                    Ok((found, picked.place(found, options, self.context(found))?))
+                    Ok((
+                        found,
+                        picked.place(found, options, self.context(found), Part::default())?,
+                    ))
                 });
                 match placed {
                     Ok((checkpoint, place)) => {

@@ -8,8 +8,9 @@ use super::conversation::Turn;
 use super::kv::Owner;
 use super::lines::Lines;
 use super::{Chat, Panel};
+use crate::cli::constraint::Guide;
 use crate::cli::exit::CliError;
-use crate::cli::session::Session;
+use crate::cli::session::{Opening, Session};
 use crate::text::Message;
 
 /// What a command comes to.
@@ -159,11 +160,8 @@ impl Chat<'_> {
             ));
         }
         let context = self.panel.now.sampling.ctx_size;
-        let mut session = Session::open(name, self.settings, self.quant, context)?;
-        if session.template.is_none() {
-            return Err(session.no_template().into());
-        }
-        let guide = self.asked.clone().prepare(&mut session, self.settings)?;
+        let opening = super::find(name, self.settings, self.quant, context)?;
+        let (session, guide) = self.load_beside(opening)?;
         session.announce(self.settings);
         let other = session.located.resolved != self.session.located.resolved;
         self.session = session;
@@ -183,6 +181,33 @@ impl Chat<'_> {
             "{} on {} ({}) goes on",
             located.resolved, self.session.device, self.session.dtype
         ))
+    }
+
+    /// Loads the model that goes on in the place of this one, and the structure of its replies. Both of them need not have
+    /// room on a GPU: where they do not, this one is let go of first, and loaded again where the other one fails.
+    fn load_beside(&mut self, opening: Opening) -> anyhow::Result<(Session, Guide)> {
+        let placed = opening.place(self.settings, self.session.gpu_bytes())?;
+        let crowded = placed.is_crowded();
+        if crowded {
+            self.session.release();
+        }
+        let loaded = placed.load().and_then(|mut session| {
+            let guide = self.asked.clone().prepare(&mut session, self.settings)?;
+            Ok((session, guide))
+        });
+        loaded.map_err(|error| {
+            let again = match crowded {
+                true => self.session.load_again(),
+                false => Ok(()),
+            };
+            match again {
+                Ok(()) => error,
+                Err(why) => error.context(format!(
+                    "{} could not be loaded again ({why}); /model NAME loads a model",
+                    self.session.located.typed
+                )),
+            }
+        })
     }
 
     fn tokens(&self) -> anyhow::Result<String> {

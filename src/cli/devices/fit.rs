@@ -16,6 +16,8 @@ use crate::kernels::cuda::Gpu;
 #[cfg(feature = "cuda")]
 use crate::kernels::CacheType;
 #[cfg(feature = "cuda")]
+use crate::models::Part;
+#[cfg(feature = "cuda")]
 use crate::weights::{Checkpoint, LoadOptions, Loader};
 
 /// Bytes of a GPU's memory.
@@ -33,6 +35,7 @@ pub(super) fn place(
     checkpoint: &Checkpoint,
     options: LoadOptions,
     context: Option<usize>,
+    beside: Part,
 ) -> anyhow::Result<Place> {
     let (wanted, name) = (picked.wanted, picked.name.as_str());
     let mut place = Place::on_gpu(picked, gpu, options, String::new());
@@ -41,7 +44,7 @@ pub(super) fn place(
     drop(loader);
     let auto = wanted.device == DeviceChoice::Auto;
     let need = match weighed {
-        Ok(need) => need,
+        Ok(need) => need.beside_another(beside),
         // What is wrong with the model itself the CPU finds too.
         Err(error) if auto => {
             let why = format!("{name} cannot compute with the model ({error})");
@@ -60,6 +63,8 @@ pub(super) fn place(
         }
         Err(why) => return Err(wanted.refused(name, &why).into()),
     };
+    place.crowded = need.total() > free;
+    let free = free.saturating_add(picked.freed);
     if let Some(note) = no_room(wanted, name, &need, Room { free, all })? {
         return Ok(Place::on_cpu(wanted, place.options, note));
     }

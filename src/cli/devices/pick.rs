@@ -9,7 +9,7 @@ use crate::cli::exit::{self, CliError};
 use crate::cli::global::DeviceChoice;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::Gpu;
-use crate::models::ModelError;
+use crate::models::{ModelError, Part};
 #[cfg(feature = "cuda")]
 use crate::weights::WeightsError;
 use crate::weights::{Checkpoint, LoadOptions, Loader};
@@ -32,6 +32,8 @@ pub struct Picked {
     pub name: String,
     /// A fall-back and its reason.
     pub(super) note: Option<String>,
+    /// Bytes that are going to be freed there before a model is loaded.
+    pub(super) freed: u64,
 }
 
 /// Where a model goes.
@@ -45,6 +47,8 @@ pub struct Place {
     pub notes: Vec<String>,
     /// What was weighed, for `-v`.
     pub detail: String,
+    /// Whether there is room only once what is going to be freed is free.
+    pub crowded: bool,
 }
 
 impl Wanted {
@@ -81,6 +85,7 @@ pub fn pick(wanted: Wanted) -> Result<Picked, CliError> {
         gpu: None,
         name: name.to_string(),
         note: None,
+        freed: 0,
     };
     match wanted.device {
         DeviceChoice::Cpu if wanted.required => Err(CliError::Usage(
@@ -142,6 +147,7 @@ fn cuda(ordinal: usize, wanted: Wanted) -> Result<Picked, String> {
         gpu: Some(gpu),
         name: format!("cuda:{ordinal}"),
         note: None,
+        freed: 0,
     })
 }
 
@@ -176,6 +182,14 @@ where
 }
 
 impl Picked {
+    /// The same where so many bytes are going to be freed before a model is loaded.
+    pub fn freeing(self, bytes: u64) -> Self {
+        Self {
+            freed: bytes,
+            ..self
+        }
+    }
+
     /// Loading onto it what is so small that its room is not weighed, and what the user should know of the choice.
     pub fn unweighed(self) -> (LoadOptions, Option<String>) {
         let options = LoadOptions {
@@ -187,8 +201,9 @@ impl Picked {
         (options, self.note)
     }
 
-    /// Where the model of `checkpoint` goes, to hold `context` tokens (None: as many as it does by itself): here, or to
-    /// the CPU where there is no room and the user left the choice. Of `options` the device is filled in.
+    /// Where the language model of `checkpoint` goes, to hold `context` tokens (None: as many as it does by itself), and
+    /// what lies `beside` it: here, or to the CPU where there is no room and the user left the choice. Of `options` the
+    /// device is filled in.
     ///
     /// # Errors
     /// No room on the device that has to be taken.
@@ -197,13 +212,14 @@ impl Picked {
         checkpoint: &Checkpoint,
         options: LoadOptions,
         context: Option<usize>,
+        beside: Part,
     ) -> anyhow::Result<Place> {
         #[cfg(feature = "cuda")]
         if let Some(gpu) = &self.gpu {
-            return super::fit::place(&self, gpu, checkpoint, options, context);
+            return super::fit::place(&self, gpu, checkpoint, options, context, beside);
         }
         // Other devices say only while they load whether there is room.
-        let _ = (checkpoint, context);
+        let _ = (checkpoint, context, beside);
         Ok(Place {
             wanted: self.wanted,
             detail: format!("computing on {}", self.name),
@@ -213,6 +229,7 @@ impl Picked {
                 ..options
             },
             notes: self.note.into_iter().collect(),
+            crowded: false,
         })
     }
 }
@@ -235,6 +252,7 @@ impl Place {
             },
             notes: Vec::new(),
             detail,
+            crowded: false,
         }
     }
 
@@ -250,6 +268,7 @@ impl Place {
             },
             notes: vec![note],
             detail: "computing on cpu".into(),
+            crowded: false,
         }
     }
 

@@ -141,7 +141,8 @@ impl Studio {
             cache: settings.cache,
             ..LoadOptions::default()
         };
-        let mut place = picked.place(&checkpoint, options, args.ctx_size)?;
+        let codec = bicodec::part(&self.config);
+        let mut place = picked.place(&checkpoint, options, args.ctx_size, codec)?;
         settings.detail(&place.detail);
         let loader = Loader::new(&checkpoint, &place.options)?;
         let (model, tokenizer, decoder) = std::thread::scope(|scope| {

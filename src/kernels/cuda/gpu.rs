@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{c_void, CString};
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cudarc::driver::sys::{self, CUfunction};
@@ -22,6 +23,8 @@ pub struct Gpu {
     blas: OnceLock<Result<Blas, GpuError>>,
     /// Kernels may start before the one before them has ended.
     early: bool,
+    /// Bytes of all [`super::Buffer`]s.
+    pub(super) held: AtomicU64,
 }
 
 // SAFETY: the driver's handles may be used by any thread once the context is current there, which every entry sees to;
@@ -79,6 +82,7 @@ impl Gpu {
             module,
             functions: Mutex::default(),
             blas: OnceLock::new(),
+            held: AtomicU64::new(0),
         }))
     }
 
@@ -89,6 +93,11 @@ impl Gpu {
     /// Bytes that are free, and all.
     pub fn memory(&self) -> Result<(u64, u64), GpuError> {
         self.context.memory()
+    }
+
+    /// Bytes that have been asked for here and not been given back.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// cuBLASLt on this GPU; why not where it cannot be had.

@@ -1,6 +1,7 @@
 //! Memory of a GPU, and of this machine where the GPU reads it.
 
 use std::ffi::c_void;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUresult};
@@ -37,6 +38,7 @@ impl Buffer {
             });
         }
         check("cuMemAlloc", result)?;
+        gpu.held.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(Self {
             gpu: Arc::clone(gpu),
             address,
@@ -161,6 +163,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        self.gpu
+            .held
+            .fetch_sub(self.bytes as u64, Ordering::Relaxed);
         if self.gpu.enter().is_ok() {
             // What fails here has no one left to be told.
             // SAFETY: allocated by cuMemAlloc and freed once; the call waits for work that uses it.

@@ -36,4 +36,4 @@ pub use matrix::{Matrix, Stack};
 pub use memory::Buffer;
 pub use pace::Pace;
 pub use rope::Rope;
-pub use work::{Dense, EncoderLayer, GatedUnit, Heads, Likely, Norm, Segments, Work};
+pub use work::{Dense, EncoderLayer, EncoderSizes, GatedUnit, Heads, Likely, Norm, Segments, Work};

@@ -7,6 +7,7 @@ mod pass;
 mod patches;
 mod row;
 mod segments;
+mod sizes;
 mod step;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use choice::Likely;
 pub use connector::GatedUnit;
 pub use encoder::{Dense, EncoderLayer};
 pub use segments::{Heads, Segments};
+pub use sizes::EncoderSizes;
 pub use step::Norm;
 pub(super) use step::TICKET_BYTES;
 

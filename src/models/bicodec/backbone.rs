@@ -107,7 +107,7 @@ impl Backbone {
 
     /// Frames on either side that an output depends on.
     pub fn reach(&self) -> usize {
-        SIZE / 2 * (1 + self.blocks.len())
+        reach(self.blocks.len())
     }
 
     /// The norms for `condition`; there is one where they depend on it.
@@ -230,6 +230,11 @@ impl Stages {
         work.made = made;
         Ok(())
     }
+}
+
+/// As [`Backbone::reach`], of so many blocks.
+pub(super) fn reach(blocks: usize) -> usize {
+    SIZE / 2 * (1 + blocks)
 }
 
 /// Layers of a backbone in [`Stages`].

@@ -12,7 +12,7 @@ use crate::nn::conv::{unit, Affine, Conv, ConvShape, Function, Norm, Out, Signal
 use crate::weights::{Loader, WeightsError};
 
 /// Frames that are computed in one go, besides their context: bounds the memory, not the result.
-const FRAMES: usize = 400;
+pub(super) const FRAMES: usize = 400;
 
 /// The half of BiCodec that speaks, on the GPU of its loader where there is one, in f32.
 pub struct Decoder {

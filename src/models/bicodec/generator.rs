@@ -161,7 +161,7 @@ impl Stage {
 }
 
 /// Frames on either side of a frame that its samples depend on: from the last convolution back to the first.
-fn reach(config: &GeneratorConfig) -> usize {
+pub(super) fn reach(config: &GeneratorConfig) -> usize {
     let wide = SIZE / 2;
     let units: usize = DILATIONS.iter().map(|dilation| wide * dilation).sum();
     let stages = config.rates.iter().zip(&config.kernel_sizes);

@@ -8,6 +8,7 @@ mod ecapa;
 mod encoder;
 mod generator;
 mod layout;
+mod room;
 mod speaker;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ pub use config::BiCodecConfig;
 pub use decoder::{Decoder, Voice};
 pub use encoder::SemanticEncoder;
 pub use layout::tensors;
+pub use room::part;
 pub use speaker::SpeakerEncoder;
 
 use super::ModelError;

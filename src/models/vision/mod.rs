@@ -5,7 +5,11 @@ mod fields;
 pub mod mmproj;
 pub mod namo;
 pub mod qwen;
+#[cfg(feature = "cuda")]
+mod room;
 
+#[cfg(feature = "cuda")]
+pub use room::Shape;
 use serde_json::Value as Json;
 
 use super::{Encoded, ModelError};

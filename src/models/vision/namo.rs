@@ -62,6 +62,22 @@ pub fn load(loader: &Loader) -> Result<Box<dyn ImageEncoder>, ModelError> {
     Ok(Box::new(Namo::load(&loader.for_kernels(), config)?))
 }
 
+#[cfg(feature = "cuda")]
+impl NamoConfig {
+    /// What its memory depends on.
+    pub(super) fn shape(&self) -> super::Shape {
+        super::Shape {
+            block: block(self),
+            rotated: false,
+            row: self.row(),
+            group: self.connector.side().pow(2),
+            out: self.out_hidden_size,
+            at_once: true,
+            wants: wants(self, 0),
+        }
+    }
+}
+
 impl Namo {
     /// Reads the tensors that are used: the blocks behind the features, and the last norm, are not.
     ///

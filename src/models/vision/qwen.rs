@@ -64,6 +64,22 @@ pub fn load(loader: &Loader) -> Result<Box<dyn ImageEncoder>, ModelError> {
     Ok(Box::new(QwenVision::load(&loader.for_kernels(), config)?))
 }
 
+#[cfg(feature = "cuda")]
+impl QwenVisionConfig {
+    /// What its memory depends on.
+    pub(super) fn shape(&self) -> super::Shape {
+        super::Shape {
+            block: block(self),
+            rotated: true,
+            row: self.row(),
+            group: self.merge * self.merge,
+            out: self.out_hidden_size,
+            at_once: false,
+            wants: wants(self, 0),
+        }
+    }
+}
+
 impl QwenVision {
     /// Reads all tensors of the encoder.
     ///

@@ -123,6 +123,11 @@ impl Heads {
         }
     }
 
+    /// Numbers of a head.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// Bytes of all queries, keys and values.
     pub(super) fn bytes(&self, patches: usize) -> usize {
         3 * self.number_bytes() * self.numbers(patches)

@@ -1,0 +1,203 @@
+//! Models of several parts: image encoders and the codec lie on the GPU beside a language model.
+
+use std::path::Path;
+use std::process::Output;
+
+use crane::bench::{speech, vision as bench};
+use crane::models::bicodec;
+use crane::models::vision::Shape;
+use crane::models::{Footprint, Part};
+use crane::vision::Viewer;
+use crane::weights::{Checkpoint, LoadOptions, Loader};
+use serde_json::Value;
+
+use super::{crane, free, libraries, peak, said, says};
+use crate::eye::{folder as eyes, gguf};
+use crate::voice::folder as voices;
+
+/// What is small and not counted one by one.
+const SLACK: u64 = 4 << 20;
+
+/// What is said of a model that does not fit.
+const NUMBERS: [&str; 4] = [
+    "the model does not fit cuda:0",
+    "weights",
+    "work space",
+    "are free",
+];
+
+/// Of the language model alone, with a context of so many tokens.
+fn alone(checkpoint: &Checkpoint, context: usize) -> Footprint {
+    let loader = Loader::new(checkpoint, &LoadOptions::default()).unwrap();
+    Footprint::of(&loader, Some(context)).unwrap()
+}
+
+/// What is taken is no more than `need`, and not much less.
+fn close(what: &str, taken: u64, need: u64, slack: u64) {
+    println!("{what}: {taken} of {need}");
+    assert!(
+        (need - need.min(slack)..=need + SLACK).contains(&taken),
+        "{what}: {taken} of {need}"
+    );
+}
+
+/// Rows of `crane bench` say which device they are of; none of them failed.
+fn measured(text: &str, tests: &[&str]) {
+    let rows: Value = serde_json::from_str(text).unwrap();
+    let rows = rows["results"].as_array().or(rows.as_array()).unwrap();
+    for test in tests {
+        let row = rows.iter().find(|row| row["test"] == *test).unwrap();
+        assert!(row["median_ms"].is_number(), "{row}");
+        assert_eq!(row["device"], "cuda:0", "{row}");
+    }
+}
+
+#[test]
+fn an_image_encoder_takes_no_more_than_was_counted() {
+    for (alias, side) in [("namo-500m", 700), ("qwen2.5-vl-3b", 2016)] {
+        let model = bench::Model::synthetic(alias).unwrap();
+        let loader = Loader::new(model.decoder(), &LoadOptions::default()).unwrap();
+        let shape = Shape::read(model.decoder()).unwrap().unwrap();
+        let patches = usize::pow(side / 14, 2);
+        let part = shape.part(&loader, patches).unwrap();
+        let size = format!("{side}x{side}");
+        let args = [
+            "--synthetic",
+            alias,
+            "--encoder-only",
+            "--image-size",
+            &size,
+        ];
+        let (taken, text) = peak(&bench_of("vision", &args));
+        measured(&text, &["encode"]);
+        // Namo's last block is stored and not read.
+        close(alias, taken, part.weights + part.work, part.weights / 8);
+    }
+}
+
+#[test]
+fn a_codec_takes_no_more_than_was_counted() {
+    let model = speech::Model::synthetic().unwrap();
+    let part = model.codec_part();
+    let (taken, text) = peak(&bench_of("tts", &[]));
+    measured(&text, &["llm", "codec", "codec-stream", "speech"]);
+    let llm = alone(model.llm(), speech::CONTEXT);
+    let need = llm.beside_another(part);
+    let need = need.weights + need.loading.max(need.cache + need.work);
+    // Five seconds are decoded, where eight are computed in one go; sums are few on this GPU.
+    close("tts", taken, need, part.work);
+    assert!(taken > llm.weights + part.weights);
+}
+
+fn bench_of<'a>(task: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    let common = ["bench", "--task", task, "--device", "cuda:0", "-r", "1"];
+    [&common, args, &["-q", "--json"]].concat()
+}
+
+/// Bytes that the language model has room in and `part` has not, which is so much larger than rounding.
+fn between(llm: &Footprint, part: Part) -> [String; 2] {
+    let both = llm.beside_another(part).total();
+    assert!(both > llm.total() + (16 << 20), "{part:?}");
+    [both - (8 << 20), both + (8 << 20)].map(|bytes| bytes.to_string())
+}
+
+/// `args` compute on the GPU where there is room for all parts; else on the CPU with one line, or not at all. What a GPU
+/// that does not compute answers is no answer, and how that ends does not count.
+fn weighs_all(args: &[&str], [small, large]: [String; 2]) {
+    let folder = libraries([false; 3]);
+    let run = |bytes: &str, flags: &[&str]| {
+        let mut command = crane(&folder, &free(bytes), args);
+        command.args(flags).output().unwrap()
+    };
+    let left = said(&run(&small, &[]));
+    let about: Vec<&str> = left.lines().filter(|line| line.contains("fit")).collect();
+    assert_eq!(about.len(), 1, "{left}");
+    for word in [&["computing on the CPU"], &NUMBERS[..]].concat() {
+        assert!(about[0].contains(word), "'{word}' is not in: {left}");
+    }
+    let required = [&["error: --require-device"], &NUMBERS[..]].concat();
+    says(&run(&small, &["--require-device"]), 5, &required);
+    says(&run(&small, &["--device", "cuda"]), 5, &NUMBERS);
+    taken(&run(&large, &["--require-device"]));
+}
+
+/// The GPU was taken.
+fn taken(output: &Output) {
+    let said = said(output);
+    assert!(!said.contains("fit") && !said.contains("CPU"), "{said}");
+    assert_ne!(output.status.code(), Some(5), "{said}");
+}
+
+/// The encoder of a tiny model, for a context of 512 tokens.
+fn encoder(model: &Checkpoint, projector: Option<&Path>) -> Part {
+    let options = LoadOptions::default();
+    Viewer::part(model, projector, &options, Default::default(), 512).unwrap()
+}
+
+#[test]
+fn an_image_encoder_is_weighed_where_it_is_used() {
+    let image = eyes::fixture("images/square.png");
+    let image = image.to_str().unwrap();
+    let gguf_folder = tempfile::tempdir().unwrap();
+    let [text, projector] = gguf::write(gguf_folder.path());
+    for (path, projector) in [
+        (eyes::model(eyes::QWEN), None),
+        (eyes::model(eyes::NAMO), None),
+        // Its encoder is a file of its own, which lies beside it.
+        (text.as_path(), Some(projector.as_path())),
+    ] {
+        let checkpoint = Checkpoint::open(path).unwrap();
+        let llm = alone(&checkpoint, 512);
+        let room = between(&llm, encoder(&checkpoint, projector));
+        let model = path.to_str().unwrap();
+        let look = [
+            "vision", model, image, "-p", "What?", "-n", "2", "-c", "512",
+        ];
+        weighs_all(&look, room.clone());
+        // Who asks in words alone needs no encoder.
+        let folder = libraries([false; 3]);
+        let ask = ["run", model, "hi", "-n", "2", "-c", "512"];
+        let told = free(&room[0]);
+        let output = crane(&folder, &told, &ask).arg("--require-device").output();
+        taken(&output.unwrap());
+    }
+}
+
+#[test]
+fn a_codec_is_weighed_beside_the_language_model() {
+    let model = voices::spark();
+    let llm = alone(&Checkpoint::open(&model.join("LLM")).unwrap(), 512);
+    let (_, config) = bicodec::open(&model.join("BiCodec")).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let wav = out.path().join("out.wav");
+    let args = [
+        "tts",
+        "-m",
+        model.to_str().unwrap(),
+        "hello",
+        "--ctx-size",
+        "512",
+        "--seed",
+        "1",
+        "-o",
+        wav.to_str().unwrap(),
+    ];
+    weighs_all(&args, between(&llm, bicodec::part(&config)));
+}
+
+#[test]
+fn what_is_counted_depends_on_the_largest_picture() {
+    let model = bench::Model::synthetic("qwen2.5-vl-3b").unwrap();
+    let part = |context, max_pixels| {
+        let limits = crane::image::Limits {
+            max_pixels,
+            ..Default::default()
+        };
+        let options = LoadOptions::default();
+        Viewer::part(model.decoder(), None, &options, limits, context).unwrap()
+    };
+    let [small, large] = [part(512, None), part(4096, None)];
+    assert_eq!(small.weights, large.weights);
+    assert!(small.work < large.work);
+    assert!(part(4096, Some(28 * 28 * 100)).work < small.work);
+}
