@@ -166,11 +166,22 @@ impl Engine {
         interrupted: &dyn Fn() -> bool,
         on_step: &mut dyn FnMut(Step) -> bool,
     ) -> Result<Output, GenerateError> {
+        let output = self.go_on(prompt.into(), options, interrupted, on_step);
+        self.unless_bad(output)
+    }
+
+    fn go_on(
+        &mut self,
+        prompt: Sequence,
+        options: &GenerateOptions,
+        interrupted: &dyn Fn() -> bool,
+        on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Output, GenerateError> {
         let started = Instant::now();
         let Sequence {
             ids: prompt,
             pictures,
-        } = prompt.into();
+        } = prompt;
         self.check_prompt(prompt)?;
         self.model.restrict(options.vocabulary.clone());
         let changed = picture::difference(&self.pictures, pictures).unwrap_or(usize::MAX);
@@ -232,6 +243,15 @@ impl Engine {
         ids: &[u32],
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<f64>>, GenerateError> {
+        let scores = self.score_each(ids, interrupted);
+        self.unless_bad(scores)
+    }
+
+    fn score_each(
+        &mut self,
+        ids: &[u32],
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<f64>>, GenerateError> {
         if ids.len() < 2 {
             return Err(GenerateError::NothingToScore { tokens: ids.len() });
         }
@@ -267,6 +287,15 @@ impl Engine {
             }
         }
         Ok(Some(scores))
+    }
+
+    /// Nothing is kept behind numbers that are none: where tokens are computed together by products with a mask, those
+    /// of one reach the ones before it, as 0 · NaN is NaN, and a prompt that begins alike would fail too.
+    fn unless_bad<T>(&mut self, result: Result<T, GenerateError>) -> Result<T, GenerateError> {
+        if matches!(result, Err(GenerateError::BadLogits { .. })) {
+            self.forget_all_but(0);
+        }
+        result
     }
 
     pub(super) fn check_prompt(&self, prompt: &[u32]) -> Result<(), GenerateError> {

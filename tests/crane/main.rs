@@ -11,6 +11,7 @@ mod devices;
 mod hub;
 mod hub_cli;
 mod hub_server;
+mod not_a_number;
 mod parity;
 mod paths;
 mod real;

@@ -54,7 +54,8 @@ pub struct Attention {
     pub scale: f32,
     /// Whether a token sees none that come after it; else all see all of the cache, whatever `window` says.
     pub causal: bool,
-    /// Whether queries, keys, values and weights may be rounded to bf16, where that is faster.
+    /// Whether queries, keys, values and weights may be rounded to bf16, where that is faster. What is not a number may
+    /// then show in tokens near it that do not see it.
     pub rounded: bool,
 }
 
@@ -336,13 +337,12 @@ impl<'a, E: Element> Call<'a, E> {
                 for tile in 0..work.tiles {
                     let mut seen = [(0, 0); R];
                     for (r, seen) in seen.iter_mut().enumerate() {
-                        let row = work.rows.start + tile * R + r;
-                        if row < work.rows.end {
-                            let (token, _) = self.place(work.kv_head, row);
-                            let all = self.attention.seen(self.past + token, len);
-                            let slot = |key: usize| key.saturating_sub(start).min(CHUNK);
-                            *seen = (slot(all.start.max(from)), slot(all.end.min(to)));
-                        }
+                        // Rows that are not there see what the last one sees.
+                        let row = (work.rows.start + tile * R + r).min(work.rows.end - 1);
+                        let (token, _) = self.place(work.kv_head, row);
+                        let all = self.attention.seen(self.past + token, len);
+                        let slot = |key: usize| key.saturating_sub(start).min(CHUNK);
+                        *seen = (slot(all.start.max(from)), slot(all.end.min(to)));
                     }
                     self.simd.run(Tile::<E, R> {
                         shape,

@@ -278,6 +278,56 @@ fn what_is_not_a_number_stays_visible() {
     }
 }
 
+#[test]
+fn what_is_not_a_number_shows_in_no_token_that_does_not_see_it() {
+    for (heads, window) in [(2, None), (14, None), (6, Some(20)), (24, Some(300))] {
+        let attention = Attention {
+            heads,
+            kv_heads: 2,
+            head_dim: 40,
+            window,
+            scale: 0.2,
+            causal: true,
+            rounded: false,
+        };
+        let (width, wide, len) = (80, heads * 40, 600);
+        let mut workspace = Workspace::new();
+        for (simd, kind) in Simd::available().flat_map(|s| CacheType::ALL.map(|k| (s, k))) {
+            for (tokens, bad) in [
+                (600, 0),
+                (600, 255),
+                (600, 300),
+                (40, 570),
+                (5, 597),
+                (1, 0),
+            ] {
+                let mut random = Random(bad as u64);
+                let (k, v) = (random.rows(len * width), random.rows(len * width));
+                let q = random.rows(tokens * wide);
+                let [fine, damaged] = [0.5, f32::NAN].map(|number| {
+                    let [k, v] = [&k, &v].map(|rows| {
+                        let mut rows = rows.clone();
+                        rows[bad * width..(bad + 1) * width].fill(number);
+                        rows
+                    });
+                    let mut cache = KvCache::new(2, 40, len, kind);
+                    cache.append(simd, &k, &v, width, len).unwrap();
+                    let case = (cache, q.clone(), wide);
+                    compute(&attention, simd, &case, tokens, &mut workspace)
+                });
+                let rows = fine.chunks_exact(wide).zip(damaged.chunks_exact(wide));
+                for (at, (fine, damaged)) in (len - tokens..).zip(rows) {
+                    let case = format!("{heads} {window:?} {simd:?} {kind} {tokens} {bad} at {at}");
+                    match attention.seen(at, len).contains(&bad) {
+                        true => assert!(damaged.iter().all(|x| x.is_nan()), "{case}"),
+                        false => assert_eq!(bits(fine), bits(damaged), "{case}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The same where rounding is allowed: as exact as bf16 on tiles, and to the bit what it was without them.
 fn check_rounded(exact: &Attention, len: usize, tokens: usize, seed: u64) {
     let rounded = Attention {

@@ -3,6 +3,8 @@
 //! The running softmax of FlashAttention-2 (Dao, 2023, arXiv:2307.08691), in base 2: queries come multiplied by
 //! `scale · log2(e)`.
 
+use std::ops::Range;
+
 use crate::kernels::cache::{Element, Head, Shape, CHUNK, SCALE_GROUP};
 use crate::kernels::simd::{Kernel, Lanes, LANES};
 
@@ -236,9 +238,6 @@ impl<E: Element, const R: usize> Tile<'_, E, R> {
         last: usize,
         shrink: &[f32; LANES],
     ) {
-        let values = self.head.values.add(start * CHUNK * LANES);
-        let scales = self.head.value_scales;
-        let scores = self.scores.as_ptr();
         let out = self.state.out.as_mut_ptr().add(start * LANES);
         let mut sums = [[L::splat(0.0); V]; R];
         for r in 0..R {
@@ -247,8 +246,46 @@ impl<E: Element, const R: usize> Tile<'_, E, R> {
                 sums[r][j] = L::mul(so_far, L::splat(shrink[r]));
             }
         }
-        let mut next = self.next.wrapping_add(start * (last - first) * LANES);
-        for slot in first..last {
+        let next = self.next.wrapping_add(start * (last - first) * LANES);
+        let [from, to] = self.common(first, last);
+        let next = self.slots::<L, V, false>(start, first..from, next, &mut sums);
+        let next = self.slots::<L, V, true>(start, from..to, next, &mut sums);
+        self.slots::<L, V, false>(start, to..last, next, &mut sums);
+        for r in 0..R {
+            for j in 0..V {
+                L::store(out.add(r * self.shape.padded + j * LANES), sums[r][j]);
+            }
+        }
+    }
+
+    /// The slots among `first..last` that all rows see.
+    #[inline(always)]
+    fn common(&self, first: usize, last: usize) -> [usize; 2] {
+        let (from, to) = self
+            .seen
+            .iter()
+            .fold((first, last), |(first, last), &(from, to)| {
+                (first.max(from), last.min(to))
+            });
+        let from = from.min(last);
+        [from, to.max(from)]
+    }
+
+    /// Adds the values of `slots` to `sums`, `V` vectors of dimensions from `start` on, and fetches as many from `next`
+    /// on; returns what comes behind those. Unless all rows see all of them (`ALL`), each row takes its own alone: what is
+    /// not a number stays so times a weight of 0, and a row must not show what it does not see.
+    #[inline(always)]
+    unsafe fn slots<L: Lanes, const V: usize, const ALL: bool>(
+        &self,
+        start: usize,
+        slots: Range<usize>,
+        mut next: *const E,
+        sums: &mut [[L::F; V]; R],
+    ) -> *const E {
+        let values = self.head.values.add(start * CHUNK * LANES);
+        let scales = self.head.value_scales;
+        let scores = self.scores.as_ptr();
+        for slot in slots {
             fetch::<L, E, R, V>(next);
             next = next.wrapping_add(V * LANES);
             let mut v = [L::splat(0.0); V];
@@ -263,17 +300,16 @@ impl<E: Element, const R: usize> Tile<'_, E, R> {
                 v[j] = E::load::<L>(values.add((j * CHUNK + slot) * LANES), scale);
             }
             for r in 0..R {
-                let p = L::splat(*scores.add(r * SCORES + slot));
-                for j in 0..V {
-                    sums[r][j] = L::fma(v[j], p, sums[r][j]);
+                let (from, to) = self.seen[r];
+                if ALL || (from <= slot && slot < to) {
+                    let p = L::splat(*scores.add(r * SCORES + slot));
+                    for j in 0..V {
+                        sums[r][j] = L::fma(v[j], p, sums[r][j]);
+                    }
                 }
             }
         }
-        for r in 0..R {
-            for j in 0..V {
-                L::store(out.add(r * self.shape.padded + j * LANES), sums[r][j]);
-            }
-        }
+        next
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{json, Value};
 
+use crate::not_a_number;
+
 use super::user::{lines, model, said, texts, tiny, User};
 
 /// A model that fails in the middle of its work, as a GPU may: at the token '<bad>', which only its tokenizer knows.
@@ -59,6 +61,41 @@ fn a_reply_that_fails_costs_nothing_but_itself() {
     let all = [&ndjson[..], &["-q"]].concat();
     let again = lines(&user.chat(&all, "\"five\"\n"));
     assert_eq!((texts(&again).len(), &again[0]["turn"]), (1, &4.into()));
+}
+
+#[test]
+fn a_reply_that_is_not_a_number_leaves_the_later_ones_as_they_were() {
+    let user = User::new();
+    let damaged = not_a_number::damaged(user.home.path());
+    let file = damaged.join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let tokens = tokenizer["added_tokens"].as_array_mut().unwrap();
+    for (id, content) in [(317, "<a>"), (318, "<b>"), (not_a_number::BAD, "<bad>")] {
+        tokens.push(json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        }));
+    }
+    std::fs::write(file, tokenizer.to_string()).unwrap();
+    let damaged = damaged.to_str().unwrap();
+    for cache in ["f32", "f16", "q8_0"] {
+        let flags = ["--format", "ndjson", "-n", "12", "--temp", "0", "-q"];
+        let system = [
+            "--cache-type",
+            cache,
+            "--system",
+            "be brief and kind, always",
+        ];
+        let chat =
+            |input: &str| lines(&user.chat(&[&[damaged], &flags[..], &system].concat(), input));
+        let alone = chat("\"one\"\n\"two\"\n");
+        let failed = chat("\"one <bad>\"\n\"one\"\n\"a <bad> b\"\n\"two\"\n");
+        assert_eq!(texts(&failed), texts(&alone), "{cache}: {failed:?}");
+        for at in [0, 2] {
+            let error = failed[at]["error"]["message"].as_str().unwrap();
+            assert!(error.contains("not a number"), "{error}");
+        }
+    }
 }
 
 #[test]
