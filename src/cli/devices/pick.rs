@@ -219,7 +219,7 @@ impl Picked {
             return super::fit::place(&self, gpu, checkpoint, options, context, beside);
         }
         // Other devices say only while they load whether there is room.
-        let _ = (checkpoint, context, beside);
+        let _ = (checkpoint, context, beside, self.freed);
         Ok(Place {
             wanted: self.wanted,
             detail: format!("computing on {}", self.name),
