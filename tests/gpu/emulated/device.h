@@ -146,13 +146,13 @@ static inline uint4 load16(const void* p) { aligned(p, 16); return *(const uint4
 static inline float4 load_written(const float4* p) { aligned(p, 16); return *p; }
 
 static inline u32 shared_address(const void* p) { return (u32)(size_t)p; }
-// Addresses in shared memory are the lower half of real ones; statics and dynamic memory differ in the upper half.
+// Addresses in shared memory are the lower halves of real ones, of the launch's memory or of a static.
+static inline char* near(char* place, u32 at) { return place + (int)(at - shared_address(place)); }
 static inline char* shared_at(u32 at) {
-    const size_t dynamic = (size_t)this_block->shared - (u32)(size_t)this_block->shared + at;
     static char anchor;
-    const size_t fixed = (size_t)&anchor - (u32)(size_t)&anchor + at;
-    const bool inside = (char*)dynamic >= this_block->shared_pages.pages && (char*)dynamic <= this_block->shared_pages.end;
-    return (char*)(inside ? dynamic : fixed);
+    char* found = near(this_block->shared, at);
+    const bool inside = found >= this_block->shared && found <= this_block->shared_pages.end;
+    return inside ? found : near(&anchor, at);
 }
 static inline void copy_later(u32 to, const void* from, bool there, size_t bytes) {
     char* at = shared_at(to);
