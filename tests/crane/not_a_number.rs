@@ -159,8 +159,7 @@ fn scores_that_fail_leave_nothing_to_the_next() {
     let mut engine = engine(&damaged(folder.path()), WAYS[0]);
     let good = prompt(&[7, 8, 9, 10]);
     let options = greedy();
-    let generate =
-        |engine: &mut Engine| engine.generate(&good, &options, &|| false, &mut |_| true);
+    let generate = |engine: &mut Engine| engine.generate(&good, &options, &|| false, &mut |_| true);
     let expected = exact(&generate(&mut engine).unwrap());
     for bad in failing() {
         // The last of them is not looked at.
