@@ -280,7 +280,7 @@ _crane() {
                     return 0
                     ;;
                 --quant)
-                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q6k" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q4_k_m q6k" -- "${cur}"))
                     return 0
                     ;;
                 --device)
@@ -383,7 +383,7 @@ _crane() {
                     return 0
                     ;;
                 --quant)
-                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q6k" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q4_k_m q6k" -- "${cur}"))
                     return 0
                     ;;
                 --think)
@@ -1364,7 +1364,7 @@ _crane() {
                     return 0
                     ;;
                 --quant)
-                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q6k" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q4_k_m q6k" -- "${cur}"))
                     return 0
                     ;;
                 --max-tokens)
@@ -1561,7 +1561,7 @@ _crane() {
                     return 0
                     ;;
                 --quant)
-                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q6k" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q4_k_m q6k" -- "${cur}"))
                     return 0
                     ;;
                 --device)
@@ -1856,7 +1856,7 @@ _crane() {
                     return 0
                     ;;
                 --quant)
-                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q6k" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q4_k_m q6k" -- "${cur}"))
                     return 0
                     ;;
                 --device)
@@ -2118,7 +2118,7 @@ _crane() {
                     return 0
                     ;;
                 --quant)
-                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q6k" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none q8_0 q4_0 q4k q4_k_m q6k" -- "${cur}"))
                     return 0
                     ;;
                 --max-tokens)

@@ -237,10 +237,11 @@ complete -c crane -n "__fish_crane_using_subcommand run" -l batch -d 'Answer a f
 complete -c crane -n "__fish_crane_using_subcommand run" -l parallel -d 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -l think -d 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]' -r -f -a "on\t''
 off\t''"
-complete -c crane -n "__fish_crane_using_subcommand run" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+complete -c crane -n "__fish_crane_using_subcommand run" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it; q4_k_m is the mix of llama.cpp\'s files of that name' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
 q4k\t''
+q4_k_m\t''
 q6k\t''"
 complete -c crane -n "__fish_crane_using_subcommand run" -s n -l max-tokens -d 'Tokens to generate at most [default: until the model stops or the context is full]' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
@@ -315,10 +316,11 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -l cache-prompt -d 'Ke
 complete -c crane -n "__fish_crane_using_subcommand chat" -l initial -d 'The first message (\'-\': all of stdin, and then the terminal)' -r
 complete -c crane -n "__fish_crane_using_subcommand chat" -l format -d 'ndjson (also --json): each line of stdin is a JSON object, and each reply is one' -r -f -a "text\t''
 ndjson\t''"
-complete -c crane -n "__fish_crane_using_subcommand chat" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+complete -c crane -n "__fish_crane_using_subcommand chat" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it; q4_k_m is the mix of llama.cpp\'s files of that name' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
 q4k\t''
+q4_k_m\t''
 q6k\t''"
 complete -c crane -n "__fish_crane_using_subcommand chat" -l think -d 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]' -r -f -a "on\t''
 off\t''"
@@ -405,10 +407,11 @@ complete -c crane -n "__fish_crane_using_subcommand tts" -l top-k -d 'Sample fro
 complete -c crane -n "__fish_crane_using_subcommand tts" -l top-p -d 'Sample from the likeliest tokens that together reach probability P (1: from all)' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -s s -l seed -d 'Seed; the same seed gives the same samples [default: random]' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length]' -r
-complete -c crane -n "__fish_crane_using_subcommand tts" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+complete -c crane -n "__fish_crane_using_subcommand tts" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it; q4_k_m is the mix of llama.cpp\'s files of that name' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
 q4k\t''
+q4_k_m\t''
 q6k\t''"
 complete -c crane -n "__fish_crane_using_subcommand tts" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
@@ -451,10 +454,11 @@ json\t'One object on one line'
 ndjson\t'One object a token, and the whole object last'"
 complete -c crane -n "__fish_crane_using_subcommand vision" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)' -r
 complete -c crane -n "__fish_crane_using_subcommand vision" -s o -l output -d 'Write to a file, which appears when it is complete (\'-\': stdout)' -r -F
-complete -c crane -n "__fish_crane_using_subcommand vision" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+complete -c crane -n "__fish_crane_using_subcommand vision" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it; q4_k_m is the mix of llama.cpp\'s files of that name' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
 q4k\t''
+q4_k_m\t''
 q6k\t''"
 complete -c crane -n "__fish_crane_using_subcommand vision" -s n -l max-tokens -d 'Tokens to generate at most [default: until the model stops or the context is full]' -r
 complete -c crane -n "__fish_crane_using_subcommand vision" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
@@ -614,10 +618,11 @@ complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subc
 complete -c crane -n "__fish_crane_using_subcommand voices; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c crane -n "__fish_crane_using_subcommand score" -s f -l file -d 'The text (\'-\': stdin)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand score" -s c -l ctx-size -d 'Tokens the context holds [default: the model\'s own length, at most 32768]' -r
-complete -c crane -n "__fish_crane_using_subcommand score" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it' -r -f -a "none\t''
+complete -c crane -n "__fish_crane_using_subcommand score" -l quant -d 'Quantise at load, tensor by tensor, where the width allows it; q4_k_m is the mix of llama.cpp\'s files of that name' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
 q4k\t''
+q4_k_m\t''
 q6k\t''"
 complete -c crane -n "__fish_crane_using_subcommand score" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand score" -l dtype -d 'Number type to compute in; auto keeps what the file stores where the device is fast at it' -r -f -a "auto\t''
@@ -675,10 +680,11 @@ complete -c crane -n "__fish_crane_using_subcommand bench" -l dtype -d 'Number t
 f32\t''
 f16\t''
 bf16\t''"
-complete -c crane -n "__fish_crane_using_subcommand bench" -l quant -d 'Quantise at load' -r -f -a "none\t''
+complete -c crane -n "__fish_crane_using_subcommand bench" -l quant -d 'Quantise at load; q4_k_m is the mix of llama.cpp\'s files of that name' -r -f -a "none\t''
 q8_0\t''
 q4_0\t''
 q4k\t''
+q4_k_m\t''
 q6k\t''"
 complete -c crane -n "__fish_crane_using_subcommand bench" -l device -d 'Where to compute: auto, cpu, cuda, cuda:N or metal' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -l format -d 'Shape of the output; --json alone is --format json' -r -f -a "md\t'A Markdown table'

@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use crate::hub::catalogue::Task;
     use crate::models;
+    use crate::weights::{names, LoadOptions, Loader, Quant};
 
     #[test]
     fn every_text_model_of_the_catalogue_is_there_with_its_parameters() {
@@ -262,6 +263,43 @@ mod tests {
         let checkpoint = spark_llm().unwrap();
         assert_eq!(checkpoint.parameters(), 506_634_112);
         assert_eq!(checkpoint.tensors().count(), 290);
+    }
+
+    #[test]
+    fn a_mix_is_that_of_the_published_file_but_for_the_head_that_it_holds_twice() {
+        let published = include_str!("../../tests/fixtures/llama_cpp/q4_k_m.txt");
+        let checkpoint = checkpoint("qwen2.5-coder-0.5b", Format::BF16).unwrap();
+        let options = LoadOptions {
+            quant: Some(Quant::Q4KM),
+            ..LoadOptions::default()
+        };
+        let loader = Loader::new(&checkpoint, &options).unwrap();
+        // What a layer's tensor is, and its type; which layers get more bits is the mix's own business.
+        let kind = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
+        let mut expected: Vec<(String, String)> = published
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.split(' ');
+                let (name, format) = (words.next()?, words.next()?);
+                match name {
+                    "token_embd.weight" => None,
+                    // Tied: the head is the table.
+                    "output.weight" => Some((kind("model.embed_tokens.weight"), format.into())),
+                    name => Some((kind(&names::to_hf(name)?), format.into())),
+                }
+            })
+            .collect();
+        let held = checkpoint.tensors().map(|info| {
+            let format = match info.shape.len() {
+                2 => loader.held(info).name(),
+                _ => "F32",
+            };
+            (kind(&info.name), format.to_string())
+        });
+        let mut held: Vec<(String, String)> = held.collect();
+        held.sort();
+        expected.sort();
+        assert_eq!(held, expected);
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub struct BenchArgs {
     /// Number types; auto keeps what the file stores. A quantised model is measured once, whatever stands here
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     pub dtype: Vec<DTypeArg>,
-    /// Quantise at load
+    /// Quantise at load; q4_k_m is the mix of llama.cpp's files of that name
     #[arg(
         long,
         value_name = "FORMAT",

@@ -75,7 +75,7 @@ impl From<SimdArg> for Simd {
 /// `--quant`, for the subcommands that load a model.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct QuantArgs {
-    /// Quantise at load, tensor by tensor, where the width allows it
+    /// Quantise at load, tensor by tensor, where the width allows it; q4_k_m is the mix of llama.cpp's files of that name
     #[arg(long, value_name = "FORMAT", default_value = "none")]
     pub quant: QuantArg,
 }
@@ -129,6 +129,8 @@ pub enum QuantArg {
     Q4_0,
     #[value(name = "q4k", alias = "q4_k")]
     Q4K,
+    #[value(name = "q4_k_m")]
+    Q4KM,
     #[value(name = "q6k", alias = "q6_k")]
     Q6K,
 }
@@ -140,6 +142,7 @@ impl QuantArg {
             Self::Q8_0 => Some(Quant::Q8_0),
             Self::Q4_0 => Some(Quant::Q4_0),
             Self::Q4K => Some(Quant::Q4K),
+            Self::Q4KM => Some(Quant::Q4KM),
             Self::Q6K => Some(Quant::Q6K),
         }
     }

@@ -12,6 +12,7 @@ use super::convert::Source;
 use super::error::{WeightsError, REMEDY};
 use super::format::{Format, TensorInfo};
 use super::map::MappedFile;
+use super::mix::Mix;
 use super::options::{DTypeChoice, LoadOptions};
 use super::seeded::Seeded;
 use super::{blocks, names, notes};
@@ -47,6 +48,8 @@ pub enum Weight {
 pub struct Loader<'a> {
     checkpoint: &'a Checkpoint,
     options: Arc<LoadOptions>,
+    /// What `options.quant` makes of each matrix.
+    mix: Option<Mix>,
     dtype: DType,
     prefix: String,
     /// Embedding tables by full name, so that a tied head is the same memory.
@@ -61,6 +64,7 @@ impl<'a> Loader<'a> {
         checkpoint.prefetch();
         Ok(Self {
             checkpoint,
+            mix: options.quant.map(|quant| Mix::new(quant, checkpoint)),
             dtype: notes::activation_dtype(checkpoint, options),
             options: Arc::new(options.clone()),
             prefix: String::new(),
@@ -88,6 +92,7 @@ impl<'a> Loader<'a> {
             ..(*self.options).clone()
         };
         Self {
+            mix: None,
             dtype: notes::activation_dtype(self.checkpoint, &options),
             options: Arc::new(options),
             ..self.clone()
@@ -150,14 +155,11 @@ impl<'a> Loader<'a> {
     /// The type that [`Loader::matrix`] holds the matrix `info` of the checkpoint in.
     pub fn held(&self, info: &TensorInfo) -> Format {
         let width = info.shape.last().copied().unwrap_or(0);
-        let quant = self.options.quant;
-        let quant = quant.filter(|_| !notes::is_encoder(&info.name));
-        if let Some(dtype) =
-            quant.and_then(|q| q.block_type(width, notes::is_vocabulary(&info.name)))
-        {
+        let mix = self.mix.filter(|_| !notes::is_encoder(&info.name));
+        if let Some(dtype) = mix.and_then(|mix| mix.block_type(&info.name, width)) {
             return Format::Quantized(dtype);
         }
-        let kept = quant.is_some() || self.options.dtype.explicit().is_none();
+        let kept = mix.is_some() || self.options.dtype.explicit().is_none();
         if info.format.is_quantized() && kept {
             return info.format;
         }
@@ -250,16 +252,14 @@ impl<'a> Loader<'a> {
         let shape = [out, in_];
         let device = &self.options.device;
         let stored = found.tensor.entry.info.format;
-        if let Some(quant) = self.options.quant {
-            if let Some(dtype) = quant.block_type(in_, notes::is_vocabulary(&full)) {
-                if stored != Format::Quantized(dtype) {
-                    let made = blocks::quantize(&found.source()?, dtype, &shape, device)?;
-                    found.release();
-                    if !self.on_host() {
-                        return Ok(Weight::Quantized(Arc::new(made)));
-                    }
-                    return self.packed(dtype, &made.data()?, shape, &|_| {});
+        if let Some(dtype) = self.mix.and_then(|mix| mix.block_type(&full, in_)) {
+            if stored != Format::Quantized(dtype) {
+                let made = blocks::quantize(&found.source()?, dtype, &shape, device)?;
+                found.release();
+                if !self.on_host() {
+                    return Ok(Weight::Quantized(Arc::new(made)));
                 }
+                return self.packed(dtype, &made.data()?, shape, &|_| {});
             }
         }
         match stored {

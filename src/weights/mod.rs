@@ -2,7 +2,7 @@
 //!
 //! [`Checkpoint::open`] reads headers (`gguf`, `safetensors`, `pickle`, with `shards` and `folder` to find the files)
 //! and maps the data; a [`Loader`] turns named tensors (`names`) into candle's, in the types that
-//! [`LoadOptions`] ask for (`convert`, `blocks`), and says what that changes (`notes`).
+//! [`LoadOptions`] ask for (`convert`, `blocks`, `mix`), and says what that changes (`notes`).
 //! `describe` sums a checkpoint up for people. A checkpoint that lies in no file is made of `seeded` numbers.
 
 mod blocks;
@@ -16,6 +16,7 @@ mod gguf;
 mod loader;
 mod map;
 mod metadata;
+mod mix;
 pub mod names;
 mod notes;
 mod options;

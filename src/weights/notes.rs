@@ -7,6 +7,7 @@ use candle_core::DType;
 use super::checkpoint::Checkpoint;
 use super::describe::dominant;
 use super::format::{quantized_name, Format, TensorInfo};
+use super::mix::Mix;
 use super::options::LoadOptions;
 
 /// Whether a tensor is the embedding or the output head, by Hugging Face's name or GGUF's.
@@ -83,12 +84,13 @@ pub(super) fn notes(checkpoint: &Checkpoint, options: &LoadOptions) -> Vec<Strin
 /// What `--quant` makes of each matrix.
 fn quantised_at_load(checkpoint: &Checkpoint, options: &LoadOptions, notes: &mut Vec<String>) {
     let Some(quant) = options.quant else { return };
+    let mix = Mix::new(quant, checkpoint);
     let mut made = Vec::new();
     let mut again = Vec::new();
     let mut float = 0usize;
     for t in matrices(checkpoint).filter(|t| !is_encoder(&t.name)) {
         let width = t.shape.last().copied().unwrap_or(0);
-        match quant.block_type(width, is_vocabulary(&t.name)) {
+        match mix.block_type(&t.name, width) {
             Some(target) if t.format == Format::Quantized(target) => {}
             Some(target) => {
                 made.push(quantized_name(target));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device};
 
+use super::mix::Part;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::Gpu;
 use crate::kernels::CacheType;
@@ -40,26 +41,30 @@ pub enum Quant {
     Q8_0,
     Q4_0,
     Q4K,
+    /// The mix of llama.cpp's file type `Q4_K_M`.
+    Q4KM,
     Q6K,
 }
 
 impl Quant {
-    /// The block type for a matrix of `width` columns, or None if no block fits and it stays float.
+    /// The block types for a matrix, the first of which that fits its width is taken.
     ///
-    /// A k-quant block spans 256 columns, the others 32: `q4k` falls back to Q4_0 and `q6k` to Q8_0.
-    /// `vocabulary` marks the embedding and the output head, which suffer most and get eight bits
-    /// (six for `q6k`).
-    pub fn block_type(self, width: usize, vocabulary: bool) -> Option<GgmlDType> {
-        let preferred = match self {
-            Self::Q6K => [GgmlDType::Q6K, GgmlDType::Q8_0],
-            _ if vocabulary => [GgmlDType::Q8_0, GgmlDType::Q8_0],
-            Self::Q8_0 => [GgmlDType::Q8_0, GgmlDType::Q8_0],
-            Self::Q4_0 => [GgmlDType::Q4_0, GgmlDType::Q4_0],
-            Self::Q4K => [GgmlDType::Q4K, GgmlDType::Q4_0],
-        };
-        preferred
-            .into_iter()
-            .find(|t| width > 0 && width.is_multiple_of(t.block_size()))
+    /// A k-quant block spans 256 columns, the others 32: `q4k` falls back to Q4_0 and `q6k` to Q8_0. The embedding and the
+    /// output head suffer most and get eight bits (six for `q6k`).
+    ///
+    /// `q4_k_m` has the types that llama.cpp writes for a dense decoder (`src/llama-quant.cpp`,
+    /// `llama_tensor_get_type_impl` and `tensor_type_fallback`): Q4_K, and Q6_K for the head and for sensitive matrices;
+    /// where 256 columns do not fit, Q5_0 and Q8_0.
+    pub(super) fn block_types(self, part: Part) -> [GgmlDType; 2] {
+        use GgmlDType as G;
+        match (self, part) {
+            (Self::Q4KM, Part::Head | Part::Sensitive) => [G::Q6K, G::Q8_0],
+            (Self::Q4KM, Part::Embedding | Part::Other) => [G::Q4K, G::Q5_0],
+            (Self::Q6K, _) => [G::Q6K, G::Q8_0],
+            (_, Part::Head | Part::Embedding) | (Self::Q8_0, _) => [G::Q8_0, G::Q8_0],
+            (Self::Q4_0, _) => [G::Q4_0, G::Q4_0],
+            (Self::Q4K, _) => [G::Q4K, G::Q4_0],
+        }
     }
 }
 
@@ -70,6 +75,7 @@ impl fmt::Display for Quant {
             Self::Q8_0 => "q8_0",
             Self::Q4_0 => "q4_0",
             Self::Q4K => "q4k",
+            Self::Q4KM => "q4_k_m",
             Self::Q6K => "q6k",
         })
     }
@@ -123,35 +129,6 @@ impl LoadOptions {
             gpu: self.gpu.clone(),
             dtype: self.dtype,
             ..Self::default()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_policy_respects_widths_and_spares_the_vocabulary() {
-        use GgmlDType as G;
-        let cases = [
-            (Quant::Q4K, 1536, false, Some(G::Q4K)),
-            (Quant::Q4K, 896, false, Some(G::Q4_0)),
-            (Quant::Q4K, 100, false, None),
-            (Quant::Q6K, 896, false, Some(G::Q8_0)),
-            (Quant::Q6K, 1536, true, Some(G::Q6K)),
-            (Quant::Q6K, 896, true, Some(G::Q8_0)),
-            (Quant::Q4_0, 1536, true, Some(G::Q8_0)),
-            (Quant::Q4K, 1536, true, Some(G::Q8_0)),
-            (Quant::Q8_0, 33, true, None),
-            (Quant::Q8_0, 0, false, None),
-        ];
-        for (quant, width, vocabulary, expected) in cases {
-            assert_eq!(
-                quant.block_type(width, vocabulary),
-                expected,
-                "{quant} {width} {vocabulary}"
-            );
         }
     }
 }

@@ -267,7 +267,13 @@ fn heads_of_all_shapes() {
 fn quantised_at_load() {
     let Some(gpu) = gpu() else { return };
     let checkpoint = synthetic(16, 2, 128, false, 2560);
-    for quant in [Quant::Q8_0, Quant::Q4_0, Quant::Q4K, Quant::Q6K] {
+    for quant in [
+        Quant::Q8_0,
+        Quant::Q4_0,
+        Quant::Q4K,
+        Quant::Q4KM,
+        Quant::Q6K,
+    ] {
         let of = |gpu| {
             load(
                 &checkpoint,

@@ -280,25 +280,25 @@ fn what_is_not_a_number_stays_visible() {
 
 #[test]
 fn what_is_not_a_number_shows_in_no_token_that_does_not_see_it() {
-    for (heads, window) in [(2, None), (14, None), (6, Some(20)), (24, Some(300))] {
+    for (heads, window) in [(2, None), (14, None), (6, Some(20))] {
         let attention = Attention {
             heads,
             kv_heads: 2,
-            head_dim: 40,
+            head_dim: 24,
             window,
             scale: 0.2,
             causal: true,
             rounded: false,
         };
-        let (width, wide, len) = (80, heads * 40, 600);
+        let (width, wide, len) = (48, heads * 24, 300);
         let mut workspace = Workspace::new();
         for (simd, kind) in Simd::available().flat_map(|s| CacheType::ALL.map(|k| (s, k))) {
             for (tokens, bad) in [
-                (600, 0),
-                (600, 255),
-                (600, 300),
-                (40, 570),
-                (5, 597),
+                (300, 0),
+                (300, 255),
+                (300, 258),
+                (40, 270),
+                (5, 297),
                 (1, 0),
             ] {
                 let mut random = Random(bad as u64);
@@ -310,7 +310,7 @@ fn what_is_not_a_number_shows_in_no_token_that_does_not_see_it() {
                         rows[bad * width..(bad + 1) * width].fill(number);
                         rows
                     });
-                    let mut cache = KvCache::new(2, 40, len, kind);
+                    let mut cache = KvCache::new(2, 24, len, kind);
                     cache.append(simd, &k, &v, width, len).unwrap();
                     let case = (cache, q.clone(), wide);
                     compute(&attention, simd, &case, tokens, &mut workspace)

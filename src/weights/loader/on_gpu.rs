@@ -23,9 +23,8 @@ impl Loader<'_> {
         [rows, width]: [usize; 2],
     ) -> Result<Weight, WeightsError> {
         let stored = found.tensor.entry.info.format;
-        let quant = self.options.quant;
-        let made = quant.and_then(|quant| quant.block_type(width, notes::is_vocabulary(name)));
-        let kept = quant.is_some() || self.options.dtype.explicit().is_none();
+        let made = self.mix.and_then(|mix| mix.block_type(name, width));
+        let kept = self.mix.is_some() || self.options.dtype.explicit().is_none();
         let packed = match (made, stored) {
             (Some(dtype), _) if stored != Format::Quantized(dtype) => {
                 let shape = [rows, width];

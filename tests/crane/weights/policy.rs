@@ -76,6 +76,13 @@ fn the_loader_follows_dtype_and_quant() {
             ["Q4_0", "Q4K", "F32", "Q8_0"],
         ),
         (
+            DTypeChoice::Auto,
+            Some(Quant::Q4KM),
+            DType::F32,
+            // A model of one layer: its last eighth, and a table that is the head too.
+            ["Q5_0", "Q6K", "F32", "Q8_0"],
+        ),
+        (
             DTypeChoice::F32,
             Some(Quant::Q6K),
             DType::F32,
