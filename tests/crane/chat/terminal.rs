@@ -112,8 +112,9 @@ fn a_person_types_edits_and_leaves() {
     );
     // The line goes through the editor before it is sent.
     terminal.keys(&["typed", "C-g"]);
+    // The line itself stands behind the third prompt that shows the context.
     terminal.until("a third reply", |screen| {
-        screen.matches("% >>>").count() >= 3
+        screen.matches("% >>>").count() >= 4
     });
     terminal.keys(&["/export md c.md", "Enter"]);
     terminal.until_text("3 turns written");
