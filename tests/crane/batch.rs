@@ -6,18 +6,10 @@ use crane::generate::{
     Batch, Engine, FinishReason, GenerateOptions, Output, SamplingSettings, Started,
 };
 use crane::kernels::CacheType;
-use crane::models::LanguageModel;
 use crane::text::Tokenizer;
 use crane::weights::{Checkpoint, DTypeChoice, LoadOptions, Loader, Quant};
 
-/// A way to load a model.
-#[derive(Debug, Clone, Copy)]
-struct Way {
-    dtype: DTypeChoice,
-    quant: Option<Quant>,
-    cache: CacheType,
-    tensors: bool,
-}
+use super::ways::{load, way, Way};
 
 const WAYS: [Way; 6] = [
     way(DTypeChoice::F32, None, CacheType::F32),
@@ -30,15 +22,6 @@ const WAYS: [Way; 6] = [
         ..way(DTypeChoice::F32, None, CacheType::F32)
     },
 ];
-
-const fn way(dtype: DTypeChoice, quant: Option<Quant>, cache: CacheType) -> Way {
-    Way {
-        dtype,
-        quant,
-        cache,
-        tensors: false,
-    }
-}
 
 fn models() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
@@ -55,21 +38,6 @@ fn models() -> Vec<PathBuf> {
     models.sort();
     assert!(models.len() >= 8);
     models
-}
-
-fn load(path: &Path, way: Way) -> (Box<dyn LanguageModel>, Tokenizer) {
-    let checkpoint = Checkpoint::open(path).unwrap();
-    let options = LoadOptions {
-        dtype: way.dtype,
-        quant: way.quant,
-        cache: Some(way.cache),
-        tensors: way.tensors,
-        ..LoadOptions::default()
-    };
-    let loader = Loader::new(&checkpoint, &options).unwrap();
-    let context = crane::models::summary(&checkpoint).unwrap().context_length;
-    let model = crane::models::load(&loader, Some(context.min(256))).unwrap();
-    (model, Tokenizer::open(&checkpoint).unwrap())
 }
 
 /// Some ids of a small generator.

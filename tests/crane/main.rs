@@ -21,5 +21,6 @@ mod spark;
 mod store_cli;
 mod text;
 mod vision;
+mod ways;
 mod weights;
 mod weights_faults;

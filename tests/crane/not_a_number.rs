@@ -7,8 +7,9 @@ use crane::generate::{
     Batch, Engine, GenerateError, GenerateOptions, Output, SamplingSettings, Started,
 };
 use crane::kernels::CacheType;
-use crane::text::Tokenizer;
-use crane::weights::{Checkpoint, DTypeChoice, LoadOptions, Loader, Quant};
+use crane::weights::{DTypeChoice, Quant};
+
+use super::ways::{load, way, Way};
 
 /// The token whose row of the embedding table is infinite, so that its norm is not a number.
 pub(crate) const BAD: u32 = 319;
@@ -38,24 +39,6 @@ pub(crate) fn damaged(folder: &Path) -> PathBuf {
     to
 }
 
-/// A way to load a model.
-#[derive(Debug, Clone, Copy)]
-struct Way {
-    dtype: DTypeChoice,
-    quant: Option<Quant>,
-    cache: CacheType,
-    tensors: bool,
-}
-
-const fn way(dtype: DTypeChoice, quant: Option<Quant>, cache: CacheType) -> Way {
-    Way {
-        dtype,
-        quant,
-        cache,
-        tensors: false,
-    }
-}
-
 const WAYS: [Way; 6] = [
     way(DTypeChoice::F32, None, CacheType::F32),
     way(DTypeChoice::F32, None, CacheType::F16),
@@ -70,17 +53,8 @@ const WAYS: [Way; 6] = [
 ];
 
 fn engine(path: &Path, way: Way) -> Engine {
-    let checkpoint = Checkpoint::open(path).unwrap();
-    let options = LoadOptions {
-        dtype: way.dtype,
-        quant: way.quant,
-        cache: Some(way.cache),
-        tensors: way.tensors,
-        ..LoadOptions::default()
-    };
-    let loader = Loader::new(&checkpoint, &options).unwrap();
-    let model = crane::models::load(&loader, None).unwrap();
-    Engine::new(model, Tokenizer::open(&checkpoint).unwrap())
+    let (model, tokenizer) = load(path, way);
+    Engine::new(model, tokenizer)
 }
 
 /// `len` ids, none of which is [`BAD`].

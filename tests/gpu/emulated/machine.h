@@ -13,10 +13,8 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <string>
 #include <sys/mman.h>
 #include <ucontext.h>
-#include <unistd.h>
 #include <vector>
 
 enum { WARP_SIZE = 32, MOST_THREADS = 1024, MOST_SHARED = 227 << 10, STACK = 256 << 10 };
@@ -29,7 +27,7 @@ static unsigned long long told(const char* name, unsigned long long otherwise) {
 
 [[noreturn]] static void stop(const char* what);
 
-// Memory that ends where a page begins which nobody may touch; 16 bytes aligned, and all NaN.
+// Memory that ends where a page begins which nobody may touch.
 struct Guarded {
     char* pages;
     size_t bytes;
@@ -46,7 +44,7 @@ struct Guarded {
         if (pages) munmap(pages, bytes);
     }
     Guarded(const Guarded&) = delete;
-    // The last `size` bytes.
+    // The last `size` bytes, at a multiple of 16.
     char* last(size_t size) const { return end - (size + 15) / 16 * 16; }
 };
 
@@ -78,8 +76,8 @@ struct Fiber {
     // For each distance: how often lanes this far apart exchanged, and the last two words of this one.
     unsigned exchanged[5];
     unsigned long long given[5][2];
-    std::vector<Copy> copies;      // To shared memory, not arrived yet; the oldest group first.
-    std::vector<size_t> groups;    // Copies of each; what is left is in none.
+    std::vector<Copy> copies;    // To shared memory, not arrived yet; the oldest group first.
+    std::vector<size_t> groups;  // Copies of each; what is left is in none.
 };
 
 struct Kernel {
@@ -112,10 +110,12 @@ static jmp_buf scheduler;
 
 [[noreturn]] static void stop(const char* what) {
     fprintf(stderr, "emulated GPU: %s", what);
-    if (this_block)
-        fprintf(stderr, ", in %s, block (%u, %u, %u) of (%u, %u, %u), thread %u of %u", this_block->kernel.name,
-                this_block->index.x, this_block->index.y, this_block->index.z, this_block->grid.x, this_block->grid.y, this_block->grid.z,
-                this_fiber ? this_fiber->thread.x : 0, this_block->size.x);
+    if (this_block) {
+        const Dim index = this_block->index, grid = this_block->grid;
+        fprintf(stderr, ", in %s, block (%u, %u, %u) of (%u, %u, %u)", this_block->kernel.name, index.x, index.y,
+                index.z, grid.x, grid.y, grid.z);
+        if (this_fiber) fprintf(stderr, ", thread %u of %u", this_fiber->thread.x, this_block->size.x);
+    }
     fprintf(stderr, "\n");
     abort();
 }
@@ -170,42 +170,38 @@ static void meet_at(Barrier& barrier, unsigned expected) {
 
 static Barrier& warp_barrier() { return this_block->warps[this_fiber->thread.x / WARP_SIZE]; }
 
-// Runs the fibers until each is done or held; true if all are done.
-static bool run_fibers(Block& of) {
+// Runs the fibers until each is done or held.
+static void run_fibers(Block& of) {
     static const bool backward = getenv("EMULATE_ORDER") && !strcmp(getenv("EMULATE_ORDER"), "backward");
     this_block = &of;
     const unsigned threads = of.size.x, warps = (threads + WARP_SIZE - 1) / WARP_SIZE;
-    for (;;) {
-        bool progress = false, done = true, held = false;
+    bool progress = true, waiting = false, held = false;
+    while (progress) {
+        progress = waiting = held = false;
         for (unsigned i = 0; i < warps; i++) {
             const unsigned warp = backward ? warps - 1 - i : i;
             for (bool again = true; again;) {
                 again = false;
-                for (unsigned j = 0; j < WARP_SIZE && warp * WARP_SIZE + j < threads; j++) {
-                    const unsigned lane = backward ? WARP_SIZE - 1 - j : j;
-                    if (warp * WARP_SIZE + lane >= threads) continue;
-                    Fiber& next = of.fibers[warp * WARP_SIZE + lane];
-                    if (next.state == IS_DONE) continue;
+                for (unsigned j = 0; j < WARP_SIZE; j++) {
+                    const unsigned thread = warp * WARP_SIZE + (backward ? WARP_SIZE - 1 - j : j);
+                    if (thread >= threads || of.fibers[thread].state == IS_DONE) continue;
+                    Fiber& next = of.fibers[thread];
                     if (next.state == IS_HELD && !of.released) {
                         held = true;
-                        continue;
+                    } else if (next.state == WAITS && *next.watched == next.seen) {
+                        waiting = true;
+                    } else {
+                        next.state = RUNS;
+                        resume(next);
+                        again = progress = true;
                     }
-                    if (next.state == WAITS && *next.watched == next.seen) {
-                        done = false;
-                        continue;
-                    }
-                    next.state = RUNS;
-                    resume(next);
-                    again = progress = true;
                 }
             }
         }
-        if (!progress) {
-            if (!done && !held) stop("threads wait for each other for ever");
-            this_block = NULL;
-            return done && !held;
-        }
     }
+    // Those that wait for threads which are held go on later.
+    if (waiting && !held) stop("threads wait for each other for ever");
+    this_block = NULL;
 }
 
 // Puts the fibers at the beginning of block `index`.
@@ -240,7 +236,10 @@ static void finish_oldest() {
     underway.pop_front();
     Block& of = *oldest;
     of.released = true;
-    if (of.early) run_fibers(of), leave(of);
+    if (of.early) {
+        run_fibers(of);
+        leave(of);
+    }
     for (unsigned z = 0; z < of.grid.z; z++)
         for (unsigned y = 0; y < of.grid.y; y++)
             for (unsigned x = of.early && y == 0 && z == 0 ? 1 : 0; x < of.grid.x; x++) {
@@ -258,7 +257,8 @@ static void finish_all() {
 static void launch(const Kernel& kernel, std::vector<char> argument, Dim grid, unsigned threads, size_t shared,
                    bool early) {
     static const size_t ahead = told("EMULATE_EARLY", 3);
-    if (!early || !ahead) finish_all();
+    early = early && ahead;
+    if (!early) finish_all();
     while (underway.size() > ahead) finish_oldest();
     // What the last one does before it lets this one start is done after all ahead of it.
     if (!underway.empty() && !underway.back()->lets_next)
@@ -271,13 +271,13 @@ static void launch(const Kernel& kernel, std::vector<char> argument, Dim grid, u
     next->grid = grid;
     next->size = {threads, 1, 1};
     next->shared_bytes = shared;
-    next->early = early && ahead;
-    next->released = !next->early;
+    next->early = early;
+    next->released = !early;
     next->lets_next = false;
-    if (next->early) {
+    if (early) {
         enter(*next, {0, 0, 0});
         run_fibers(*next);
     }
     underway.push_back(std::move(next));
-    if (!early || !ahead) finish_all();
+    if (!early) finish_all();
 }
