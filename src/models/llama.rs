@@ -290,7 +290,7 @@ impl LanguageModel for Llama {
 
     fn save_cache(&self, out: &mut dyn Write) -> io::Result<bool> {
         for layer in &self.layers {
-            if !layer.self_attn.caches().save(out)? {
+            if !layer.self_attn.caches().save(self.cached(), out)? {
                 return Ok(false);
             }
         }
@@ -298,6 +298,10 @@ impl LanguageModel for Llama {
     }
 
     fn restore_cache(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &mut self.gpu {
+            gpu.forget_one(self.slot);
+        }
         for layer in &mut self.layers {
             let restored = layer.self_attn.caches_mut().restore(len, source);
             if !matches!(restored, Ok(true)) {

@@ -139,23 +139,37 @@ fn an_answer_is_the_same_as_on_the_cpu() {
     }
 }
 
+/// The replies of `crane chat` to `input` on `device`, in f32, each with what it had in the cache.
+fn replies(libraries: &Path, device: &str, state: &Path, more: &[&str], input: &str) -> Vec<Value> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), input).unwrap();
+    let mut crane = beside(env!("CARGO_BIN_EXE_crane"), libraries);
+    crane.env("XDG_STATE_HOME", state);
+    crane.args(["chat", "tests/fixtures/models/qwen2-tied", "-q"]);
+    crane.args(["--format", "ndjson", "-n", "12", "--temp", "0"]);
+    crane
+        .args(["--dtype", "f32", "--device", device])
+        .args(more);
+    let stdin = std::fs::File::open(file.path()).unwrap();
+    let text = ends_well(crane.stdin(stdin).output().unwrap());
+    let text = String::from_utf8(text).unwrap();
+    let objects = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    objects
+        .map(|object: Value| json!([object["text"], object["timings"]["cached_tokens"]]))
+        .collect()
+}
+
 #[test]
 fn a_chat_goes_on_from_its_cache_as_on_the_cpu() {
     let Some(libraries) = libraries() else { return };
-    let input = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(input.path(), "\"one\"\n\"two and three\"\n\"four\"\n").unwrap();
-    let replies = |device: &str| -> Vec<Value> {
-        let mut crane = beside(env!("CARGO_BIN_EXE_crane"), libraries);
-        crane.args(["chat", "tests/fixtures/models/qwen2-tied", "-q"]);
-        crane.args(["--format", "ndjson", "-n", "12", "--temp", "0"]);
-        crane.args(["--dtype", "f32", "--device", device]);
-        let stdin = std::fs::File::open(input.path()).unwrap();
-        let text = ends_well(crane.stdin(stdin).output().unwrap());
-        let text = String::from_utf8(text).unwrap();
-        let objects = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        objects.map(|object: Value| json!(object["text"])).collect()
-    };
-    let (gpu, cpu) = (replies("cuda"), replies("cpu"));
+    let state = tempfile::tempdir().unwrap();
+    let input = "\"one\"\n\"two and three\"\n\"four\"\n";
+    let [gpu, cpu] = ["cuda", "cpu"].map(|on| replies(libraries, on, state.path(), &[], input));
     assert_eq!(gpu.len(), 3);
     assert_eq!(gpu, cpu);
+    // What lies beside a session serves the next process.
+    let kept = ["--session", "talk", "--cache-prompt"];
+    let on = |device, input| replies(libraries, device, state.path(), &kept, input);
+    assert_eq!(on("cuda", "\"one\"\n\"two and three\"\n"), gpu[..2]);
+    assert_eq!(on("cuda", "\"four\"\n"), gpu[2..]);
 }

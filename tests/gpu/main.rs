@@ -4,6 +4,7 @@ mod convolution;
 #[cfg(target_os = "linux")]
 mod emulated;
 mod eye;
+mod kept;
 mod memory;
 mod pretended;
 #[path = "../crane/recipe.rs"]

@@ -1,5 +1,6 @@
 //! Keys and values in a GPU's memory.
 
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use super::error::GpuError;
@@ -9,6 +10,8 @@ use crate::kernels::planes::Kind;
 
 /// Tokens that the first allocation of a cache holds.
 const FIRST_CAPACITY: usize = 1024;
+/// Bytes on their way between a GPU and a file at a time.
+const PIECE: usize = 4 << 20;
 
 /// Keys and values of a sequence in one layer, `[capacity, kv_heads, head_dim]` each; doubled as needed up to the context.
 pub struct Cache {
@@ -48,7 +51,7 @@ impl Cache {
             .max(FIRST_CAPACITY)
             .next_power_of_two()
             .min(self.context.max(len));
-        let token = self.width * self.kind.float_bytes().unwrap_or(4);
+        let token = self.token_bytes();
         let larger = |old: &Option<Buffer>| {
             let new = Buffer::new(&self.gpu, capacity * token)?;
             if let Some(old) = old {
@@ -60,6 +63,61 @@ impl Cache {
         (self.keys, self.values) = (Some(keys), Some(values));
         self.capacity = capacity;
         Ok(true)
+    }
+
+    /// Bytes of a token's keys, and of its values.
+    fn token_bytes(&self) -> usize {
+        self.width * self.kind.float_bytes().unwrap_or(4)
+    }
+
+    /// Writes the first `len` tokens: keys, then values.
+    ///
+    /// # Errors
+    /// There are not so many; work that failed; those of `out`.
+    pub fn save(&self, len: usize, out: &mut dyn Write) -> io::Result<()> {
+        let bytes = len * self.token_bytes();
+        let mut piece = vec![0; PIECE.min(bytes)];
+        for buffer in self.held(bytes)? {
+            for at in (0..bytes).step_by(PIECE) {
+                let piece = &mut piece[..PIECE.min(bytes - at)];
+                buffer.read(at, piece).map_err(io::Error::other)?;
+                out.write_all(piece)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads `len` tokens that [`Cache::save`] of the same shape wrote, in place of all that is held. The cache may move.
+    ///
+    /// # Errors
+    /// More tokens than the context holds, out of memory, a source that ends early: then what is held is of no use.
+    pub fn restore(&mut self, len: usize, source: &mut dyn Read) -> io::Result<()> {
+        if len > self.context {
+            let context = self.context;
+            return Err(io::Error::other(format!(
+                "{len} tokens do not fit a context of {context}"
+            )));
+        }
+        self.reserve(len, 0).map_err(io::Error::other)?;
+        let bytes = len * self.token_bytes();
+        let mut piece = vec![0; PIECE.min(bytes)];
+        for buffer in self.held(bytes)? {
+            for at in (0..bytes).step_by(PIECE) {
+                let piece = &mut piece[..PIECE.min(bytes - at)];
+                source.read_exact(piece)?;
+                buffer.write(at, piece).map_err(io::Error::other)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keys and values, of which so many `bytes` each are wanted; none where none are.
+    fn held(&self, bytes: usize) -> io::Result<Vec<&Buffer>> {
+        match (&self.keys, &self.values) {
+            _ if bytes == 0 => Ok(Vec::new()),
+            (Some(keys), Some(values)) => Ok(vec![keys, values]),
+            _ => Err(io::Error::other("a cache without room")),
+        }
     }
 
     /// Where keys and values lie.

@@ -46,6 +46,14 @@ impl OnGpu {
     pub fn forget(&mut self) {
         self.steps.clear();
     }
+
+    /// The caches of sequence `slot` have moved.
+    pub fn forget_one(&mut self, slot: usize) {
+        if let Some(step) = self.steps.get_mut(slot) {
+            *step = None;
+        }
+        self.settled = None;
+    }
 }
 
 impl Llama {
@@ -227,10 +235,7 @@ impl Llama {
             moved |= layer.self_attn.reserve_on_gpu(cached + count, cached)?;
         }
         if let (true, Some(gpu)) = (moved, &mut self.gpu) {
-            gpu.steps
-                .resize_with(gpu.steps.len().max(self.slot + 1), || None);
-            gpu.steps[self.slot] = None;
-            gpu.settled = None;
+            gpu.forget_one(self.slot);
         }
         Ok(())
     }

@@ -128,21 +128,27 @@ impl Caches {
         }
     }
 
-    /// Writes the current sequence, where it is in this memory; else false.
-    pub fn save(&self, out: &mut dyn Write) -> io::Result<bool> {
+    /// Writes the current sequence, which has `len` tokens; false, and nothing, for one that is a tensor.
+    pub fn save(&self, len: usize, out: &mut dyn Write) -> io::Result<bool> {
         match &self.all[self.current] {
-            Cache::Host(cache) => cache.save(out).map(|()| true),
-            _ => Ok(false),
+            Cache::Host(cache) => cache.save(out),
+            #[cfg(feature = "cuda")]
+            Cache::Gpu(cache) => cache.save(len, out),
+            Cache::Tensor(_) => return Ok(false),
         }
+        .map(|()| true)
     }
 
-    /// Reads `len` tokens that [`Caches::save`] wrote, in place of the current sequence; false where that is not in this
-    /// memory.
+    /// Reads `len` tokens that [`Caches::save`] wrote, in place of the current sequence, which may move; false for one
+    /// that is a tensor.
     pub fn restore(&mut self, len: usize, source: &mut dyn Read) -> io::Result<bool> {
         match self.current() {
-            Cache::Host(cache) => cache.restore(len, source).map(|()| true),
-            _ => Ok(false),
+            Cache::Host(cache) => cache.restore(len, source),
+            #[cfg(feature = "cuda")]
+            Cache::Gpu(cache) => cache.restore(len, source),
+            Cache::Tensor(_) => return Ok(false),
         }
+        .map(|()| true)
     }
 
     /// The current sequence's cache on a GPU.
