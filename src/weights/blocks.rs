@@ -120,6 +120,9 @@ pub(super) fn stored(
 }
 
 /// Quantises `source` block by block, in parallel, without a float copy of the whole.
+///
+/// # Errors
+/// A number that is not finite, for which blocks have no word.
 pub(super) fn quantize(
     source: &Source,
     dtype: GgmlDType,
@@ -139,6 +142,9 @@ pub(super) fn quantize(
                         bail!("a chunk of blocks is larger than its buffer");
                     };
                     source.read(i * CHUNK, floats)?;
+                    if floats.iter().any(|x| !x.is_finite()) {
+                        bail!("it holds numbers that are not finite");
+                    }
                     Block::from_float(floats, blocks);
                     Ok(())
                 },

@@ -1,5 +1,11 @@
 //! Named tensors of a checkpoint → tensors on a device, in the types that the user asked for.
 
+#[cfg(feature = "cuda")]
+mod encoder;
+mod found;
+#[cfg(feature = "cuda")]
+mod on_gpu;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,15 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 
-use super::checkpoint::{Checkpoint, Header, Located};
-use super::convert::Source;
-use super::error::{WeightsError, REMEDY};
+use super::checkpoint::Checkpoint;
+use super::error::WeightsError;
 use super::format::{Format, TensorInfo};
-use super::map::MappedFile;
 use super::mix::Mix;
 use super::options::{DTypeChoice, LoadOptions};
-use super::seeded::Seeded;
-use super::{blocks, names, notes};
+use super::{blocks, notes};
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{self, Gpu};
 use crate::kernels::{
@@ -24,6 +27,7 @@ use crate::kernels::{
 
 #[cfg(feature = "cuda")]
 pub use encoder::Filled;
+use found::Found;
 
 /// A matrix ready for a linear layer, `[out, in]`.
 #[derive(Debug, Clone)]
@@ -254,7 +258,7 @@ impl<'a> Loader<'a> {
         let stored = found.tensor.entry.info.format;
         if let Some(dtype) = self.mix.and_then(|mix| mix.block_type(&full, in_)) {
             if stored != Format::Quantized(dtype) {
-                let made = blocks::quantize(&found.source()?, dtype, &shape, device)?;
+                let made = found.quantized(dtype, &shape, device)?;
                 found.release();
                 if !self.on_host() {
                     return Ok(Weight::Quantized(Arc::new(made)));
@@ -386,104 +390,7 @@ impl<'a> Loader<'a> {
             format!("{}.{name}", self.prefix)
         }
     }
-
-    /// The tensor `name` (below the prefix), which must have `shape`.
-    fn find(&self, name: &str, shape: &[usize]) -> Result<Found<'a>, WeightsError> {
-        let name = self.full_name(name);
-        let found = self
-            .checkpoint
-            .find(&name)
-            .and_then(|tensor| Some((tensor, self.checkpoint.file_of(tensor)?)));
-        let Some((tensor, file)) = found else {
-            let in_file = match self.checkpoint.header() {
-                Header::Gguf(_) => names::to_gguf(&name).unwrap_or_default(),
-                Header::HuggingFace(_) => String::new(),
-            };
-            let spelled = if in_file.is_empty() || in_file == name {
-                String::new()
-            } else {
-                format!(" (here '{in_file}')")
-            };
-            return Err(WeightsError::corrupt(
-                self.checkpoint.path(),
-                format!("has no tensor '{name}'{spelled} of shape {shape:?}, which this architecture needs; {REMEDY}"),
-            ));
-        };
-        let info = &tensor.entry.info;
-        if info.shape != shape {
-            return Err(WeightsError::corrupt(
-                file.path(),
-                format!(
-                    "tensor '{}' has shape {:?} where the model's configuration asks for {shape:?}; {REMEDY}",
-                    info.name, info.shape
-                ),
-            ));
-        }
-        if let Format::Other(kind) = info.format {
-            return Err(WeightsError::unsupported(
-                file.path(),
-                format!(
-                    "unsupported tensor type {kind} of tensor '{}'; use another quantisation of the model",
-                    info.name
-                ),
-            ));
-        }
-        Ok(Found {
-            tensor,
-            file,
-            seeded: self.checkpoint.is_synthetic(),
-        })
-    }
 }
 
-/// A tensor that exists, has the right shape and can be computed with.
-struct Found<'a> {
-    tensor: &'a Located,
-    file: &'a Arc<MappedFile>,
-    /// It lies in no file.
-    seeded: bool,
-}
-
-impl<'a> Found<'a> {
-    fn range(&self) -> Range<usize> {
-        let entry = &self.tensor.entry;
-        entry.offset..entry.offset.saturating_add(entry.info.bytes)
-    }
-
-    /// As stored.
-    fn bytes(&self) -> &'a [u8] {
-        self.file.bytes().get(self.range()).unwrap_or(&[])
-    }
-
-    fn source(&self) -> Result<Source<'a>, WeightsError> {
-        let info = &self.tensor.entry.info;
-        let numbers = info.shape.iter().product();
-        if self.seeded {
-            return Ok(Source::seeded(
-                Seeded::new(&info.name, &info.shape),
-                numbers,
-            ));
-        }
-        Ok(Source::new(info.format, self.bytes(), numbers)?)
-    }
-
-    /// [`Found::release`] for a part of the bytes.
-    fn release_part(&self, part: Range<usize>) {
-        let start = self.tensor.entry.offset;
-        self.file.release(start + part.start..start + part.end);
-    }
-
-    /// The stored bytes were converted into memory of their own and will not be read again.
-    fn release(&self) {
-        if !self.seeded {
-            self.file.release(self.range());
-        }
-    }
-}
-
-#[cfg(feature = "cuda")]
-mod encoder;
-#[cfg(feature = "cuda")]
-mod on_gpu;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::{Found, Loader, Weight};
 use crate::kernels::cuda::{Gpu, GpuError, Kind, Layout, Matrix};
 use crate::kernels::planes;
 use crate::weights::format::Format;
-use crate::weights::{blocks, notes, WeightsError};
+use crate::weights::{notes, WeightsError};
 
 impl Loader<'_> {
     /// The matrix `name`, `[rows, width]`, in the numbers that the options ask for.
@@ -28,7 +28,7 @@ impl Loader<'_> {
         let packed = match (made, stored) {
             (Some(dtype), _) if stored != Format::Quantized(dtype) => {
                 let shape = [rows, width];
-                let made = blocks::quantize(&found.source()?, dtype, &shape, &Device::Cpu)?;
+                let made = found.quantized(dtype, &shape, &Device::Cpu)?;
                 Some((dtype, planes::pack(dtype, &made.data()?, rows, width)))
             }
             (_, Format::Quantized(dtype)) if kept => {
