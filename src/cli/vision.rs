@@ -52,7 +52,6 @@ pub fn run(args: &VisionArgs, settings: &Settings, out: &mut dyn Write) -> anyho
         },
     )?;
     session.open_viewer(args.mmproj.as_deref(), args.limits())?;
-    session.announce(settings);
     if let Some(viewer) = session.viewer() {
         settings.detail(&viewer.processor().describe());
     }
@@ -64,6 +63,7 @@ pub fn run(args: &VisionArgs, settings: &Settings, out: &mut dyn Write) -> anyho
         session,
         resolved,
         sink,
+        announced: false,
     };
     let mut failed = None;
     for job in &jobs {

@@ -167,7 +167,7 @@ fn the_json_says_what_was_asked_for_and_whether_it_is_whole() {
     assert_eq!(object["logprobs"].as_array().unwrap().len(), 5);
 
     // The same as text: what there is, and one line that says why it is not all.
-    let cut = run(&path, &flags);
+    let cut = run(&path, &[&flags[..], &["-q"]].concat());
     assert_eq!(cut.status.code(), Some(7));
     assert!(text(&cut.stdout).trim_end().parse::<f64>().is_ok());
     let said = text(&cut.stderr);

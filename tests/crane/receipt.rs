@@ -81,7 +81,10 @@ fn the_same_comes_again() {
 #[test]
 fn what_determines_the_answer_stands_in_it() {
     let folder = tempfile::tempdir().unwrap();
-    let found = read(&receipt(folder.path(), &["--temp", "0.5"]));
+    let found = read(&receipt(
+        folder.path(),
+        &["--temp", "0.5", "--device", "cpu"],
+    ));
     assert_eq!(found["sampler"]["temperature"], 0.5);
     assert_eq!(found["sampler"]["order"][4], "temperature");
     assert_eq!(found["device"], "cpu");

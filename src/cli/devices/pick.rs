@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
+use crate::bench::memory;
 use crate::cli::exit::{self, CliError};
 use crate::cli::global::DeviceChoice;
 #[cfg(feature = "cuda")]
@@ -208,6 +209,22 @@ impl Picked {
     /// # Errors
     /// No room on the device that has to be taken.
     pub fn place(
+        self,
+        checkpoint: &Checkpoint,
+        options: LoadOptions,
+        context: Option<usize>,
+        beside: Part,
+    ) -> anyhow::Result<Place> {
+        let mut place = self.choose(checkpoint, options, context, beside)?;
+        if place.name == "cpu" {
+            // More than is needed where weights are read from their file: then nothing is lost but time.
+            let stored: usize = checkpoint.tensors().map(|info| info.bytes).sum();
+            place.crowded = memory::available().is_some_and(|free| stored as u64 > free);
+        }
+        Ok(place)
+    }
+
+    fn choose(
         self,
         checkpoint: &Checkpoint,
         options: LoadOptions,

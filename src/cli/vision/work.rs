@@ -36,6 +36,8 @@ pub struct Work<'a> {
     pub session: Session,
     pub resolved: Resolved,
     pub sink: Sink<'a>,
+    /// The session's notes have been said.
+    pub announced: bool,
 }
 
 impl Work<'_> {
@@ -51,6 +53,10 @@ impl Work<'_> {
             settings.detail(&look.to_string());
         }
         self.check_room(&prompt)?;
+        // An image that is refused stands alone.
+        if !std::mem::replace(&mut self.announced, true) {
+            self.session.announce(settings);
+        }
         let logprobs = args.logprobs.map(|k| k as usize);
         let streams = !args.lines() && args.boxes.is_none();
         let options = self.resolved.options(logprobs);

@@ -140,9 +140,9 @@ impl KvCache {
         self.len = self.len.min(len);
     }
 
-    /// Writes what is held as it lies in memory, in whole chunks.
-    pub fn save(&self, out: &mut dyn Write) -> io::Result<()> {
-        let held = self.chunks.iter().take(self.len.div_ceil(CHUNK));
+    /// Writes the first `len` tokens of what is held as they lie in memory, in whole chunks.
+    pub fn save(&self, len: usize, out: &mut dyn Write) -> io::Result<()> {
+        let held = self.chunks.iter().take(self.len.min(len).div_ceil(CHUNK));
         held.map(|chunk| chunk.bytes())
             .try_for_each(|bytes| out.write_all(bytes))
     }

@@ -131,7 +131,7 @@ impl Caches {
     /// Writes the current sequence, which has `len` tokens; false, and nothing, for one that is a tensor.
     pub fn save(&self, len: usize, out: &mut dyn Write) -> io::Result<bool> {
         match &self.all[self.current] {
-            Cache::Host(cache) => cache.save(out),
+            Cache::Host(cache) => cache.save(len, out),
             #[cfg(feature = "cuda")]
             Cache::Gpu(cache) => cache.save(len, out),
             Cache::Tensor(_) => return Ok(false),

@@ -261,7 +261,7 @@ fn thinking_stays_out_of_stdout_and_history() {
     // The same of run.
     let run = |more: &[&str]| {
         let mut run = assert_cmd::Command::new(env!("CARGO_BIN_EXE_crane"));
-        let output = run.args(["run", path, "one", "-n", "8", "--temp", "0"]);
+        let output = run.args(["run", path, "one", "-n", "8", "--temp", "0", "-q"]);
         output.args(more).write_stdin("").output().unwrap()
     };
     let hidden = run(&[]);

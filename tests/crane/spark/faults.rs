@@ -204,7 +204,7 @@ fn a_closed_pipe_ends_it_quietly() {
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("crane"))
         .args(["tts", &TEXT.repeat(40), "-m"])
         .arg(talker(Habit::Speaks))
-        .args(["-o", "-", "--stream"])
+        .args(["-o", "-", "--stream", "-q"])
         .current_dir(place.0.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
