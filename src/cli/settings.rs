@@ -64,6 +64,13 @@ impl Settings {
         }
     }
 
+    /// One line on a terminal, unless `-q`: what takes a while.
+    pub fn progress(&self, message: &str) {
+        if self.terminal.stderr {
+            self.note(message);
+        }
+    }
+
     /// One line on stderr with `-v`.
     pub fn detail(&self, message: &str) {
         if self.verbose {

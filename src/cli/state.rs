@@ -16,6 +16,14 @@ pub fn folder() -> anyhow::Result<PathBuf> {
     Ok(folder.to_path_buf())
 }
 
+/// Where a GPU's kernels are kept that had to be compiled here: `crane/kernels` in the XDG cache folder, or where the
+/// system keeps such files. None without a home.
+#[cfg(feature = "cuda")]
+pub fn kernels() -> Option<PathBuf> {
+    let folders = ProjectDirs::from("", "", "crane")?;
+    Some(folders.cache_dir().join("kernels"))
+}
+
 /// Options that make files which their owner alone may read.
 pub fn private() -> OpenOptions {
     let mut options = OpenOptions::new();

@@ -285,7 +285,8 @@ fn again(
     let script = Script::read(file, settings)?;
     let studio = Studio::locate(args, settings)?;
     let mut sink = AudioSink::open(output, out, studio.sample_rate(), args.stream)?;
-    let (place, note) = devices::pick(settings.wanted())?.unweighed();
+    let (place, note) =
+        devices::pick(settings.wanted(), &|text| settings.progress(text))?.unweighed();
     let mut decoder = studio.decoder(args, settings, &place)?;
     note.iter().for_each(|note| settings.note(note));
     script.check(file, &decoder)?;

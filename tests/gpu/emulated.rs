@@ -62,6 +62,7 @@ fn beside(program: impl Into<PathBuf>, libraries: &Path) -> Command {
     command
         .current_dir(root())
         .env("LD_LIBRARY_PATH", libraries)
+        .env("XDG_CACHE_HOME", libraries.join("cache"))
         .env("HF_HUB_OFFLINE", "1")
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
@@ -172,4 +173,42 @@ fn a_chat_goes_on_from_its_cache_as_on_the_cpu() {
     let on = |device, input| replies(libraries, device, state.path(), &kept, input);
     assert_eq!(on("cuda", "\"one\"\n\"two and three\"\n"), gpu[..2]);
     assert_eq!(on("cuda", "\"four\"\n"), gpu[2..]);
+}
+
+#[test]
+fn kernels_are_compiled_once() {
+    let Some(libraries) = libraries() else { return };
+    let cache = tempfile::tempdir().unwrap();
+    let folder = cache.path().join("crane/kernels");
+    let kept = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let answers = || {
+        let mut crane = beside(env!("CARGO_BIN_EXE_crane"), libraries);
+        crane
+            .env("XDG_CACHE_HOME", cache.path())
+            .args(["run", "-q"]);
+        crane.args(["tests/fixtures/models/qwen2-tied", "a", "-n", "1"]);
+        ends_well(crane.args(["--device", "cuda"]).output().unwrap());
+    };
+    answers();
+    let first = kept();
+    let [file] = &first[..] else {
+        assert!(first.is_empty(), "{first:?}");
+        eprintln!("skipped: this crane was built with its kernels inside");
+        return;
+    };
+    let whole = std::fs::read(file).unwrap();
+    let written = || std::fs::metadata(file).unwrap().modified().unwrap();
+    let then = written();
+    answers();
+    assert_eq!((kept(), written()), (first.clone(), then));
+    // A damaged one is made anew.
+    std::fs::write(file, &whole[1..]).unwrap();
+    answers();
+    assert_eq!(
+        (kept(), std::fs::read(file).unwrap()),
+        (first.clone(), whole)
+    );
 }

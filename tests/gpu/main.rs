@@ -9,6 +9,7 @@ mod memory;
 mod pretended;
 #[path = "../crane/recipe.rs"]
 mod recipe;
+mod shapes;
 mod voice;
 
 use std::path::{Path, PathBuf};

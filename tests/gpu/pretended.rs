@@ -59,6 +59,7 @@ fn crane(folder: &Path, told: &[(&str, &str)], args: &[&str]) -> Command {
     command
         .current_dir(root())
         .env("LD_LIBRARY_PATH", folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("HF_HUB_OFFLINE", "1")
         .env("NO_COLOR", "1")
         .envs(told.iter().copied())

@@ -173,10 +173,11 @@ impl<K: Kind> Work<'_, K> {
         device: DeviceChoice,
         (dtype, quant): (DTypeArg, QuantArg),
     ) -> anyhow::Result<Place> {
-        let picked = devices::pick(Wanted {
+        let wanted = Wanted {
             device,
             required: self.settings.require_device,
-        })?;
+        };
+        let picked = devices::pick(wanted, &|text| self.bench.progress.phase(text))?;
         let options = LoadOptions {
             dtype: dtype.into(),
             quant: quant.choice(),

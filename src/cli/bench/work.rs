@@ -92,10 +92,11 @@ impl<'a> Work<'a> {
                         cache: self.settings.cache,
                         ..LoadOptions::default()
                     };
-                    let picked = devices::pick(Wanted {
+                    let wanted = Wanted {
                         device,
                         required: self.settings.require_device,
-                    })?;
+                    };
+                    let picked = devices::pick(wanted, &|text| self.progress.phase(text))?;
                     Ok((
                         found,
                         picked.place(found, options, self.context(found), Part::default())?,

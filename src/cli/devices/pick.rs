@@ -9,7 +9,9 @@ use crate::bench::memory;
 use crate::cli::exit::{self, CliError};
 use crate::cli::global::DeviceChoice;
 #[cfg(feature = "cuda")]
-use crate::kernels::cuda::Gpu;
+use crate::cli::state;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::{Gpu, Keep};
 use crate::models::{ModelError, Part};
 #[cfg(feature = "cuda")]
 use crate::weights::WeightsError;
@@ -74,11 +76,12 @@ impl Wanted {
     }
 }
 
-/// Opens the device that is asked for. `auto` takes a GPU where one is compiled in and works, else the CPU.
+/// Opens the device that is asked for. `auto` takes a GPU where one is compiled in and works, else the CPU. `told` is
+/// what takes a while.
 ///
 /// # Errors
 /// A named device that cannot be used, and any where one is required.
-pub fn pick(wanted: Wanted) -> Result<Picked, CliError> {
+pub fn pick(wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, CliError> {
     let picked = |device, name: &str| Picked {
         wanted,
         device,
@@ -95,13 +98,13 @@ pub fn pick(wanted: Wanted) -> Result<Picked, CliError> {
         )),
         DeviceChoice::Cpu => Ok(picked(Device::Cpu, "cpu")),
         DeviceChoice::Cuda(n) => {
-            cuda(n, wanted).map_err(|why| wanted.refused(&format!("cuda:{n}"), &why))
+            cuda(n, wanted, told).map_err(|why| wanted.refused(&format!("cuda:{n}"), &why))
         }
         DeviceChoice::Metal => metal()
             .map(|device| picked(device, "metal"))
             .map_err(|why| wanted.refused("metal", &why)),
         DeviceChoice::Auto => {
-            let cuda = match cuda(0, wanted) {
+            let cuda = match cuda(0, wanted, told) {
                 Ok(picked) => return Ok(picked),
                 Err(why) => why,
             };
@@ -140,8 +143,14 @@ fn no_gpu(cuda: &str, metal: &str) -> Option<String> {
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(ordinal: usize, wanted: Wanted) -> Result<Picked, String> {
-    let gpu = open(|| Gpu::open(ordinal))?;
+fn cuda(ordinal: usize, wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, String> {
+    let folder = state::kernels();
+    let compiling = || told("compiling the kernels of the GPU, once: this takes some seconds");
+    let keep = folder.as_deref().map(|folder| Keep {
+        folder,
+        compiling: &compiling,
+    });
+    let gpu = open(|| Gpu::open_keeping(ordinal, keep))?;
     Ok(Picked {
         wanted,
         device: Device::Cpu,
@@ -153,7 +162,7 @@ fn cuda(ordinal: usize, wanted: Wanted) -> Result<Picked, String> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(_: usize, _: Wanted) -> Result<Picked, String> {
+fn cuda(_: usize, _: Wanted, _: &dyn Fn(&str)) -> Result<Picked, String> {
     Err(NO_CUDA.into())
 }
 
@@ -340,10 +349,10 @@ mod tests {
 
     #[test]
     fn the_cpu_is_always_there() {
-        let picked = pick(wanted(DeviceChoice::Cpu, false)).unwrap();
+        let picked = pick(wanted(DeviceChoice::Cpu, false), &|_| {}).unwrap();
         assert!(picked.device.is_cpu());
         assert_eq!(picked.name, "cpu");
-        assert!(pick(wanted(DeviceChoice::Auto, false)).is_ok());
+        assert!(pick(wanted(DeviceChoice::Auto, false), &|_| {}).is_ok());
     }
 
     #[test]
@@ -351,21 +360,28 @@ mod tests {
     fn a_missing_back_end_says_how_to_get_it() {
         for choice in [DeviceChoice::Cuda(0), DeviceChoice::Metal] {
             for required in [false, true] {
-                let text = pick(wanted(choice, required)).err().unwrap().to_string();
+                let text = pick(wanted(choice, required), &|_| {})
+                    .err()
+                    .unwrap()
+                    .to_string();
                 assert!(text.contains("--features"), "{text}");
             }
         }
-        assert!(pick(wanted(DeviceChoice::Auto, false))
+        assert!(pick(wanted(DeviceChoice::Auto, false), &|_| {})
             .unwrap()
             .note
             .is_none());
-        let refused = pick(wanted(DeviceChoice::Auto, true)).err().unwrap();
+        let refused = pick(wanted(DeviceChoice::Auto, true), &|_| {})
+            .err()
+            .unwrap();
         assert!(matches!(refused, CliError::Required(_)), "{refused}");
     }
 
     #[test]
     fn a_required_gpu_and_the_cpu_are_no_choice() {
-        let refused = pick(wanted(DeviceChoice::Cpu, true)).err().unwrap();
+        let refused = pick(wanted(DeviceChoice::Cpu, true), &|_| {})
+            .err()
+            .unwrap();
         assert!(matches!(refused, CliError::Usage(_)), "{refused}");
     }
 

@@ -63,7 +63,7 @@ impl Opening {
     /// A device that cannot be had, a model that is not there or answers in no text, damaged files.
     pub fn find(model: &str, settings: &Settings, wish: Wish) -> anyhow::Result<Self> {
         refuse_other_tasks(model)?;
-        let picked = devices::pick(settings.wanted())?;
+        let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
         let located = locate(model, settings)?;
         settings.detail(&format!(
             "{} is {} ({})",

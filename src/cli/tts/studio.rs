@@ -133,7 +133,7 @@ impl Studio {
 
     /// Language model and codec.
     pub fn load(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Speaker> {
-        let picked = devices::pick(settings.wanted())?;
+        let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
         let checkpoint = Checkpoint::open(&self.parts.llm)?;
         let options = LoadOptions {
             dtype: settings.dtype,

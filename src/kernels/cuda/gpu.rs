@@ -11,7 +11,7 @@ use cudarc::driver::sys::{self, CUfunction};
 use super::blas::Blas;
 use super::driver::{self, Context, GpuInfo};
 use super::error::{check, GpuError};
-use super::program;
+use super::program::{self, Keep};
 
 /// A GPU that is ready to compute. All work goes to one stream, in order.
 pub struct Gpu {
@@ -64,10 +64,18 @@ impl Gpu {
     /// # Errors
     /// No driver, no such GPU, one that is too old or taken by another process, kernels that cannot be built.
     pub fn open(ordinal: usize) -> Result<Arc<Self>, GpuError> {
+        Self::open_keeping(ordinal, None)
+    }
+
+    /// [`Gpu::open`], where kernels that have to be compiled for it are kept.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_keeping(ordinal: usize, keep: Option<Keep>) -> Result<Arc<Self>, GpuError> {
         let info = driver::describe(ordinal)?;
         info.check()?;
         let context = Context::new(ordinal)?;
-        let module = program::load(&info)?;
+        let module = program::load(&info, keep)?;
         let mut stream = std::ptr::null_mut();
         let alone = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: `stream` is written by the call.

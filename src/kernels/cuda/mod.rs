@@ -35,5 +35,6 @@ pub use graph::Graph;
 pub use matrix::{Matrix, Stack};
 pub use memory::Buffer;
 pub use pace::Pace;
+pub use program::Keep;
 pub use rope::Rope;
 pub use work::{Dense, EncoderLayer, EncoderSizes, GatedUnit, Heads, Likely, Norm, Segments, Work};

@@ -1,7 +1,10 @@
 //! The kernels on their way to the GPU: compiled when crane was built, or by the run-time compiler of a CUDA toolkit.
 
+mod kept;
+
 use std::borrow::Cow;
 use std::ffi::{c_void, CStr, CString};
+use std::path::Path;
 
 use cudarc::driver::sys;
 use cudarc::nvrtc::sys as nvrtc;
@@ -28,12 +31,37 @@ const SOURCE: &str = concat!(
 /// What `nvcc` made of it when crane was built; empty where there was none.
 static COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
+/// What becomes of kernels that have to be compiled before they can be used.
+#[derive(Clone, Copy)]
+pub struct Keep<'a> {
+    /// Where they are kept for the next time; it need not be there.
+    pub folder: &'a Path,
+    /// Is told when they are compiled, which takes seconds.
+    pub compiling: &'a dyn Fn(),
+}
+
 /// Brings the kernels into the current context.
-pub(super) fn load(info: &GpuInfo) -> Result<sys::CUmodule, GpuError> {
-    match COMPILED.is_empty() {
-        false => module(COMPILED),
-        true => module(&compile(info, SOURCE)?),
+pub(super) fn load(info: &GpuInfo, keep: Option<Keep>) -> Result<sys::CUmodule, GpuError> {
+    match (COMPILED.is_empty(), keep) {
+        (false, _) => module(COMPILED),
+        (true, None) => module(&compile(info, SOURCE)?),
+        (true, Some(keep)) => module(&compiled_once(info, keep)?),
     }
+}
+
+/// PTX of the kernels as [`compile`] gives it, made now or before.
+fn compiled_once(info: &GpuInfo, keep: Keep) -> Result<Vec<u8>, GpuError> {
+    find_compiler()?;
+    let parts = [SOURCE, &architecture(info), &nvrtc_version()];
+    let file = kept::file(keep.folder, &parts.map(str::as_bytes));
+    if let Some(made) = kept::read(&file) {
+        return Ok(made);
+    }
+    (keep.compiling)();
+    let made = compile(info, SOURCE)?;
+    // Where nothing can be written it is compiled the next time, too.
+    let _ = kept::write(&file, &made);
+    Ok(made)
 }
 
 fn module(image: &[u8]) -> Result<sys::CUmodule, GpuError> {
@@ -57,7 +85,7 @@ pub(super) fn try_out(info: &GpuInfo) -> Result<Option<String>, GpuError> {
         true => (
             Cow::Owned(compile(info, "extern \"C\" __global__ void nothing() {}")?),
             Some(format!(
-                "this crane was built without nvcc: libnvrtc{} compiles its kernels each time a model is loaded",
+                "this crane was built without nvcc: libnvrtc{} compiles its kernels when they are first used",
                 nvrtc_version()
             )),
         ),
@@ -78,21 +106,29 @@ fn nvrtc_version() -> String {
     }
 }
 
+/// An error where there is no run-time compiler.
+fn find_compiler() -> Result<(), GpuError> {
+    // SAFETY: only tries to open the library.
+    match unsafe { nvrtc::is_culib_present() } {
+        true => Ok(()),
+        false => Err(GpuError::Kernels(
+            "this crane was built without nvcc, and libnvrtc was not found; install the CUDA toolkit, or put the folder of libnvrtc into LD_LIBRARY_PATH".into(),
+        )),
+    }
+}
+
+/// What the compiler is told of `info`'s capability.
+fn architecture(info: &GpuInfo) -> String {
+    let (major, minor) = info.capability;
+    format!("--gpu-architecture=compute_{major}{minor}")
+}
+
 /// PTX of `source` for `info`'s capability, and the 0 at its end.
 fn compile(info: &GpuInfo, source: &str) -> Result<Vec<u8>, GpuError> {
-    // SAFETY: only tries to open the library.
-    if !unsafe { nvrtc::is_culib_present() } {
-        return Err(GpuError::Kernels(
-            "this crane was built without nvcc, and libnvrtc was not found; install the CUDA toolkit, or put the folder of libnvrtc into LD_LIBRARY_PATH".into(),
-        ));
-    }
+    find_compiler()?;
     let failed = |what: &str| GpuError::Kernels(what.to_string());
     let source = CString::new(source).map_err(|_| failed("a 0 in the source"))?;
-    let architecture = format!(
-        "--gpu-architecture=compute_{}{}",
-        info.capability.0, info.capability.1
-    );
-    let architecture = CString::new(architecture).map_err(|_| failed("a 0 in an option"))?;
+    let architecture = CString::new(architecture(info)).map_err(|_| failed("a 0 in an option"))?;
     let options = [architecture.as_ptr(), c"--std=c++17".as_ptr()];
     let mut program = std::ptr::null_mut();
     // SAFETY: the strings outlive the calls; sizes are asked for before what they measure is written.
