@@ -29,8 +29,9 @@ fn decoder(draw: &mut Draw) -> (Checkpoint, String) {
     let kv_heads = 1 + draw.below(3);
     let heads = kv_heads * (1 + draw.below(9));
     let head_dim = 8 * (1 + draw.below(20));
-    let hidden = 32 * (1 + draw.below(12));
-    let inner = 32 * (1 + draw.below(16));
+    let step = draw.one(&[8, 16, 32, 32]);
+    let hidden = step * (1 + draw.below(384 / step));
+    let inner = step * (1 + draw.below(512 / step));
     let vocabulary = 100 + draw.below(500);
     let layers = 1 + draw.below(2);
     let tied = draw.below(2) == 0;
