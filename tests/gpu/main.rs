@@ -4,6 +4,7 @@ mod convolution;
 #[cfg(target_os = "linux")]
 mod emulated;
 mod eye;
+mod listener;
 mod memory;
 mod pretended;
 #[path = "../crane/recipe.rs"]
