@@ -81,11 +81,9 @@ mod tests {
             .map(|(_, shape)| shape.iter().product::<usize>());
         let numbers = numbers.sum::<usize>() as u64;
         let part = wav2vec2::part(&config, 60 * 16_000);
-        // Rows are filled up, half as many again in the positional convolution.
-        assert!(
-            (4 * numbers..5 * numbers).contains(&part.weights),
-            "{part:?}"
-        );
+        // Rows are filled up, half as many again in the positional convolution; of each matrix a page may be lost.
+        let held = 4 * numbers;
+        assert!((held..held + held / 3).contains(&part.weights), "{part:?}");
         // 2999 frames, eight signals of 1024 channels and one of 4096; and the sums that blocks share.
         let signals = 4 * (8 * 1024 + 4096) * 3008;
         assert!(

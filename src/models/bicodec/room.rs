@@ -15,9 +15,10 @@ const HELD: [&str; 4] = [
 ];
 /// What a [`super::SemanticEncoder`] has there.
 const SAID: [&str; 2] = ["quantizer.in_project.", "encoder."];
-/// What a [`super::SpeakerEncoder`] has there.
-const VOICE: [&str; 2] = [
-    "speaker_encoder.speaker_encoder.",
+/// What a [`super::SpeakerEncoder`] has there: nothing of what pools features to one vector.
+const VOICE: [&str; 3] = [
+    "speaker_encoder.speaker_encoder.layer",
+    "speaker_encoder.speaker_encoder.conv.",
     "speaker_encoder.perceiver_sampler.",
 ];
 /// Results that the work of a filter is shared out for.
