@@ -5,7 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "instructions.cuh",
     "common.cuh",
     "gemv.cu",
@@ -18,6 +18,7 @@ const SOURCES: [&str; 12] = [
     "encoder.cu",
     "segments.cu",
     "conv.cu",
+    "signals.cu",
 ];
 
 fn main() {

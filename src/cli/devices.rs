@@ -4,6 +4,7 @@
 mod fit;
 mod nvidia;
 mod pick;
+mod place;
 
 use std::io::Write;
 
@@ -15,7 +16,8 @@ use crate::hub;
 
 use super::settings::Settings;
 
-pub use pick::{pick, Picked, Place, Wanted};
+pub use pick::{pick, Picked, Wanted};
+pub use place::Place;
 
 #[derive(Debug, Serialize)]
 struct Report {

@@ -18,7 +18,7 @@ use crate::speech::{Joiner, Listener, Manner, Problem, SayOptions, Speaker, Spee
 
 use super::exit::CliError;
 use super::settings::Settings;
-use super::{devices, interrupt, voices};
+use super::{interrupt, voices};
 use args::Output;
 use report::Report;
 use script::Script;
@@ -42,15 +42,20 @@ pub fn run(args: &TtsArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     }
     let started = Instant::now();
     let studio = Studio::locate(args, settings)?;
-    let mut manner = studio.manner(args, settings)?;
+    let llm = match source {
+        Source::Nothing => None,
+        _ => Some(studio.language_model()?),
+    };
+    let mut place = studio.place(args, settings, llm.as_ref())?;
+    settings.detail(&place.detail);
+    place.notes.drain(..).for_each(|note| settings.note(&note));
+    let mut manner = studio.manner(args, settings, &place.options)?;
     if let (Some(name), Some(voice)) = (&args.save_voice, manner.voice()) {
         voices::save(name, &voice, &studio.origin(args), settings)?;
     }
-    if matches!(source, Source::Nothing) {
-        return Ok(());
-    }
+    let Some(llm) = llm else { return Ok(()) };
     let sink = AudioSink::open(&output, out, studio.sample_rate(), args.stream)?;
-    let mut speaker = studio.load(args, settings)?;
+    let mut speaker = studio.load(args, settings, &llm, place)?;
     let mut session = Session {
         args,
         settings,
@@ -285,10 +290,10 @@ fn again(
     let script = Script::read(file, settings)?;
     let studio = Studio::locate(args, settings)?;
     let mut sink = AudioSink::open(output, out, studio.sample_rate(), args.stream)?;
-    let (place, note) =
-        devices::pick(settings.wanted(), &|text| settings.progress(text))?.unweighed();
-    let mut decoder = studio.decoder(args, settings, &place)?;
-    note.iter().for_each(|note| settings.note(note));
+    let place = studio.place_codec(settings)?;
+    settings.detail(&place.detail);
+    let mut decoder = studio.decoder(args, settings, &place.options)?;
+    place.notes.iter().for_each(|note| settings.note(note));
     script.check(file, &decoder)?;
     let voice = decoder.voice(&script.global)?;
     let mut joiner = Joiner::new(decoder.sample_rate());

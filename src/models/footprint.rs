@@ -77,6 +77,25 @@ impl Footprint {
         }
     }
 
+    /// Of a part that is there alone.
+    pub fn alone(part: Part) -> Self {
+        Self {
+            weights: part.weights,
+            loading: 0,
+            cache: 0,
+            work: part.work,
+        }
+    }
+
+    /// This, or `part` alone where that takes more: it is there before, and gone then.
+    pub fn after(self, part: Part) -> Self {
+        let alone = Self::alone(part);
+        match alone.total() > self.total() {
+            true => alone,
+            false => self,
+        }
+    }
+
     /// All that has to be free for the model to be loaded and to fill its context.
     pub fn total(&self) -> u64 {
         let later = self.cache.saturating_add(self.work);

@@ -29,6 +29,7 @@ pub use released::Released;
 pub use reuse::Reuse;
 pub use vision::ImageEncoder;
 
+use crate::nn::frames::FramesError;
 use crate::weights::{Checkpoint, Header, Loader};
 
 /// Why a model could not be built or run.
@@ -64,6 +65,15 @@ pub enum ModelError {
     Gpu(#[from] crate::kernels::cuda::GpuError),
     #[error("arithmetic failed: {0}")]
     Compute(#[from] candle_core::Error),
+}
+
+impl From<FramesError> for ModelError {
+    fn from(error: FramesError) -> Self {
+        match error {
+            FramesError::Compute(error) => error.into(),
+            FramesError::Gpu(error) => error.into(),
+        }
+    }
 }
 
 #[cfg(not(feature = "cuda"))]

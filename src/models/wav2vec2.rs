@@ -2,17 +2,19 @@
 //! reads it: the mean of three hidden states. The equations are those of transformers' `Wav2Vec2Model`.
 
 mod config;
+mod layout;
+mod room;
 
 use std::path::Path;
 
 pub use config::Wav2Vec2Config;
+pub use layout::tensors;
+pub use room::part;
 
 use super::ModelError;
-use crate::kernels::attention::{self, Attention};
-use crate::kernels::conv::{channel_norm, gelu_in_place, ChannelNorm, Filter, Out, Signal};
-use crate::kernels::{self, CacheType, KvCache, Simd, Unit};
-use crate::nn::conv::{conv, packed, ConvShape};
-use crate::nn::{Linear, Rows, Workspace};
+use crate::kernels::{conv, Unit};
+use crate::nn::conv::{Conv, ConvShape, Norm, Out, Signal};
+use crate::nn::frames::{Attention, Dense, Frames, FramesError, FramesSpace, LayerNorm, Positions};
 use crate::weights::{Checkpoint, Loader, WeightsError};
 
 /// The hidden states whose mean BiCodec reads: after so many layers.
@@ -20,41 +22,46 @@ const STATES: [usize; 3] = [11, 14, 16];
 /// Layers that are computed: those behind the last of these states are not.
 pub const LAYERS_READ: usize = STATES[2];
 
-/// The model, as far as it is read.
+/// Frames that the convolutions make in one go, ten seconds: bounds the memory, not the result.
+const FRAMES: usize = 500;
+const CONV_EPS: f32 = 1e-5;
+
+/// The model, as far as it is read, on the GPU of its loader where there is one.
 pub struct Wav2Vec2 {
     convs: Vec<ConvLayer>,
-    /// `[stride]` of each.
-    strides: Vec<usize>,
     projection_norm: LayerNorm,
-    projection: Linear,
-    positions: Vec<Filter>,
+    projection: Dense,
+    positions: Positions,
     layers: Vec<Layer>,
     attention: Attention,
     hidden: usize,
-    /// Taps of the positional convolution.
-    taps: usize,
     /// Samples of the first frame, and from one frame to the next.
     window: [usize; 2],
+    space: FramesSpace,
 }
 
 struct ConvLayer {
-    filter: Filter,
-    norm: ChannelNorm,
-}
-
-struct LayerNorm {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    eps: f32,
+    conv: Conv,
+    norm: Norm,
 }
 
 struct Layer {
     norm: LayerNorm,
-    qkv: [Linear; 3],
-    out: Linear,
+    qkv: [Dense; 3],
+    out: Dense,
     final_norm: LayerNorm,
-    expand: Linear,
-    contract: Linear,
+    expand: Dense,
+    contract: Dense,
+}
+
+/// Memory of a pass, which its layers use one after the other.
+#[derive(Default)]
+struct Work {
+    normed: Frames,
+    qkv: [Frames; 3],
+    seen: Frames,
+    wide: Frames,
+    made: Frames,
 }
 
 /// The checkpoint in `folder`: `config.json` with `model.safetensors` or `pytorch_model.bin`. Reads headers only.
@@ -79,23 +86,6 @@ pub fn open(folder: &Path) -> Result<(Checkpoint, Wav2Vec2Config), ModelError> {
     Ok((Checkpoint::part(&weights, serde_json::Value::Null)?, config))
 }
 
-impl LayerNorm {
-    fn load(loader: &Loader, name: &str, width: usize, eps: f64) -> Result<Self, WeightsError> {
-        Ok(Self {
-            weight: loader.numbers(&format!("{name}.weight"), &[width])?,
-            bias: loader.numbers(&format!("{name}.bias"), &[width])?,
-            eps: eps as f32,
-        })
-    }
-
-    fn forward(&self, x: &[f32]) -> Vec<f32> {
-        let mut out = vec![0f32; x.len()];
-        let (simd, eps) = (Simd::detect(), self.eps);
-        kernels::layer_norm(simd, x, &self.weight, &self.bias, eps, &mut out);
-        out
-    }
-}
-
 impl Wav2Vec2 {
     /// Reads what the hidden states need.
     ///
@@ -107,49 +97,29 @@ impl Wav2Vec2 {
             false => loader.clone(),
         };
         let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
-        let convs = (0..config.conv_dim.len())
-            .map(|i| ConvLayer::load(&root, config, i))
-            .collect::<Result<_, _>>()?;
+        let layers = config.conv_dim.len();
+        let convs = (0..layers).map(|i| ConvLayer::load(&root, config, i));
         let last = config.conv_dim.last().copied().unwrap_or_default();
         let projection = root.under("feature_projection");
         let encoder = root.under("encoder");
-        let layers = (0..STATES[2])
-            .map(|i| Layer::load(&encoder.under(&format!("layers.{i}")), config))
-            .collect::<Result<_, _>>()?;
-        let head_dim = hidden / config.num_attention_heads;
-        let steps = config.conv_kernel.iter().zip(&config.conv_stride).rev();
-        let window = steps.fold([1, 1], |[first, hop], (kernel, stride)| {
-            [(first - 1) * stride + kernel, hop * stride]
-        });
+        let layers =
+            (0..LAYERS_READ).map(|i| Layer::load(&encoder.under(&format!("layers.{i}")), config));
         Ok(Self {
-            convs,
-            strides: config.conv_stride.clone(),
+            convs: convs.collect::<Result<_, _>>()?,
             projection_norm: LayerNorm::load(&projection, "layer_norm", last, eps)?,
-            projection: Linear::load(&projection, "projection", last, hidden, true)?,
+            projection: Dense::load(&projection, "projection", last, hidden)?,
             positions: positions(&encoder.under("pos_conv_embed.conv"), config)?,
-            layers,
-            attention: Attention {
-                heads: config.num_attention_heads,
-                kv_heads: config.num_attention_heads,
-                head_dim,
-                window: None,
-                scale: (head_dim as f32).powf(-0.5),
-                causal: false,
-                rounded: false,
-            },
+            layers: layers.collect::<Result<_, _>>()?,
+            attention: Attention::new(loader, config.num_attention_heads, hidden)?,
             hidden,
-            taps: config.num_conv_pos_embeddings,
-            window,
+            window: config.window(),
+            space: FramesSpace::new(loader),
         })
     }
 
     /// Frames of so many samples.
     pub fn frames(&self, samples: usize) -> usize {
-        let [first, hop] = self.window;
-        match samples < first {
-            true => 0,
-            false => (samples - first) / hop + 1,
-        }
+        config::frames(self.window, samples)
     }
 
     /// Samples of the shortest recording.
@@ -165,129 +135,65 @@ impl Wav2Vec2 {
     /// # Panics
     /// Fewer samples than [`Wav2Vec2::least`].
     pub fn features(
-        &self,
+        &mut self,
         samples: &[f32],
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Signal>, ModelError> {
+    ) -> Result<Option<conv::Signal>, ModelError> {
         assert!(samples.len() >= self.least(), "samples of a frame");
-        let Some(x) = self.convolved(&normalised(samples), go_on) else {
+        let Some(read) = self.convolved(&normalised(samples), go_on)? else {
             return Ok(None);
         };
-        let mut work = Workspace::new(Simd::detect());
-        let width = x.channels();
-        let rows = Rows::Host {
-            x: self.projection_norm.forward(&x.to_rows()),
-            width,
-        };
-        let mut x = host(self.projection.forward(&rows, &mut work)?)?;
-        self.add_positions(&mut x);
-        let mut mean = vec![0f32; x.len()];
-        let mut space = attention::Workspace::default();
+        let (mut x, mut mean) = (Frames::default(), Frames::default());
+        let (mut work, space) = (Work::default(), &mut self.space);
+        self.projection_norm.apply(&read, &mut work.normed, space)?;
+        drop(read);
+        self.projection.apply(&work.normed, &mut x, space)?;
+        self.positions.add_to(&mut x, space)?;
+        mean.clear(self.frames(samples.len()), self.hidden, &self.space)?;
         for (i, layer) in self.layers.iter().enumerate() {
             if !go_on() {
                 return Ok(None);
             }
-            self.layer(layer, &mut x, &mut work, &mut space)?;
+            layer.add_to(&mut x, &self.attention, &mut work, &mut self.space)?;
             if STATES.contains(&(i + 1)) {
-                mean.iter_mut().zip(&x).for_each(|(mean, x)| *mean += x);
+                mean.add(&x)?;
             }
         }
-        mean.iter_mut().for_each(|x| *x /= STATES.len() as f32);
-        Ok(Some(Signal::from_rows(&mean, self.hidden)))
+        let mut mean = mean.into_host()?;
+        for channel in 0..self.hidden {
+            let samples = mean.channel_mut(channel).iter_mut();
+            samples.for_each(|x| *x /= STATES.len() as f32);
+        }
+        Ok(Some(mean))
     }
 
-    /// The convolutional features, `[channels, frames]`.
-    fn convolved(&self, samples: &[f32], go_on: &dyn Fn() -> bool) -> Option<Signal> {
-        let simd = Simd::detect();
-        let mut x = Signal::from_channels(samples, 1);
-        let (mut split, mut made) = (Signal::default(), Signal::default());
-        let mut len = samples.len();
-        for (layer, &stride) in self.convs.iter().zip(&self.strides) {
-            if !go_on() {
-                return None;
+    /// The convolutional features. No frame depends on samples outside of its window.
+    fn convolved(
+        &mut self,
+        samples: &[f32],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Frames>, ModelError> {
+        let (count, [window, hop]) = (self.frames(samples.len()), self.window);
+        let (mut all, mut x, mut y) = (Frames::default(), Signal::default(), Signal::default());
+        for start in (0..count).step_by(FRAMES) {
+            let last = count.min(start + FRAMES) - 1;
+            let part = &samples[start * hop..last * hop + window];
+            x.put_rows(part, 1, self.space.conv())?;
+            for layer in &self.convs {
+                if !go_on() {
+                    return Ok(None);
+                }
+                let out = Out::plain(&mut y);
+                layer.conv.apply(&x, out, self.space.conv())?;
+                layer.norm.gelu(&y, &mut x)?;
             }
-            x.split(stride, &mut split);
-            layer.filter.apply(&split, Out::plain(&mut made));
-            len = layer.filter.strided_len(len, stride);
-            made.truncate(len);
-            channel_norm(simd, &made, &layer.norm, true, Unit::F32, &mut x);
+            if start == 0 {
+                all.clear(count, x.channels(), &self.space)?;
+            }
+            all.put(start, &x)?;
         }
-        Some(x)
+        Ok(Some(all))
     }
-
-    fn add_positions(&self, x: &mut [f32]) {
-        let signal = Signal::from_rows_with(x, self.hidden, self.taps);
-        let mut out = Signal::default();
-        out.reshape(Unit::F32, self.hidden, signal.len());
-        let group = self.hidden / self.positions.len();
-        for (i, filter) in self.positions.iter().enumerate() {
-            let plain = Out::plain(&mut out);
-            filter.apply_within(&signal, i * group, plain, i * group);
-        }
-        let mut rows = out.to_rows();
-        gelu_in_place(Simd::detect(), &mut rows);
-        x.iter_mut().zip(rows).for_each(|(x, y)| *x += y);
-    }
-
-    fn layer(
-        &self,
-        layer: &Layer,
-        x: &mut [f32],
-        work: &mut Workspace,
-        space: &mut attention::Workspace,
-    ) -> Result<(), ModelError> {
-        let simd = Simd::detect();
-        let tokens = x.len() / self.hidden;
-        let width = self.hidden;
-        let normed = Rows::Host {
-            x: layer.norm.forward(x),
-            width,
-        };
-        let [q, k, v] = &layer.qkv;
-        let q = host(q.forward(&normed, work)?)?;
-        let k = host(k.forward(&normed, work)?)?;
-        let v = host(v.forward(&normed, work)?)?;
-        let Attention {
-            kv_heads, head_dim, ..
-        } = self.attention;
-        let mut cache = KvCache::new(kv_heads, head_dim, tokens, CacheType::F32);
-        cache
-            .append(simd, &k, &v, width, tokens)
-            .map_err(|e| ModelError::Tokens(e.to_string()))?;
-        let mut seen = vec![0f32; x.len()];
-        self.attention
-            .forward(simd, &q, width, &cache, tokens, space, &mut seen);
-        let out = host(layer.out.forward(&Rows::Host { x: seen, width }, work)?)?;
-        x.iter_mut().zip(out).for_each(|(x, y)| *x += y);
-        let normed = Rows::Host {
-            x: layer.final_norm.forward(x),
-            width,
-        };
-        let Rows::Host { x: mut wide, width } = layer.expand.forward(&normed, work)? else {
-            return Err(elsewhere());
-        };
-        gelu_in_place(simd, &mut wide);
-        let out = host(
-            layer
-                .contract
-                .forward(&Rows::Host { x: wide, width }, work)?,
-        )?;
-        x.iter_mut().zip(out).for_each(|(x, y)| *x += y);
-        Ok(())
-    }
-}
-
-fn host(rows: Rows) -> Result<Vec<f32>, ModelError> {
-    match rows {
-        Rows::Host { x, .. } => Ok(x),
-        Rows::Tensor(_) => Err(elsewhere()),
-    }
-}
-
-fn elsewhere() -> ModelError {
-    ModelError::Compute(candle_core::Error::Msg(
-        "the encoder of speech computes on the CPU only".into(),
-    ))
 }
 
 /// Mean 0 and variance 1 over the whole recording.
@@ -310,20 +216,17 @@ impl ConvLayer {
             _ => config.conv_dim[index - 1],
         };
         let (size, stride) = (config.conv_kernel[index], config.conv_stride[index]);
-        let shape = ConvShape::strided(rows, channels, size, stride);
+        let rate = config.conv_stride[index..].iter().product();
+        let shape = ConvShape::strided(rows, channels, size, stride).at_rate(rate);
         Ok(Self {
-            filter: conv(&at, Unit::F32, "conv", shape)?,
-            norm: ChannelNorm {
-                scale: at.numbers("layer_norm.weight", &[rows])?,
-                shift: at.numbers("layer_norm.bias", &[rows])?,
-                eps: 1e-5,
-            },
+            conv: Conv::load(&at, Unit::F32, "conv", shape)?,
+            norm: Norm::load(&at, "layer_norm", rows, CONV_EPS)?,
         })
     }
 }
 
-/// The positional convolution, a filter a group; its weight norm is taken for each tap.
-fn positions(loader: &Loader, config: &Wav2Vec2Config) -> Result<Vec<Filter>, WeightsError> {
+/// The positional convolution; its weight norm is taken for each tap.
+fn positions(loader: &Loader, config: &Wav2Vec2Config) -> Result<Positions, WeightsError> {
     let (hidden, taps) = (config.hidden_size, config.num_conv_pos_embeddings);
     let groups = config.num_conv_pos_embedding_groups;
     let width = hidden / groups;
@@ -347,11 +250,7 @@ fn positions(loader: &Loader, config: &Wav2Vec2Config) -> Result<Vec<Filter>, We
             *v *= g / square.sqrt() as f32;
         }
     }
-    let form = ConvShape::same(width, width, taps);
-    v.chunks_exact(width * width * taps)
-        .zip(bias.chunks_exact(width))
-        .map(|(v, bias)| packed(loader, Unit::F32, v, None, bias.to_vec(), form))
-        .collect()
+    Positions::new(loader, &v, &bias, groups, taps)
 }
 
 impl Layer {
@@ -361,7 +260,8 @@ impl Layer {
             config.intermediate_size,
             config.layer_norm_eps,
         );
-        let square = |name: &str| Linear::load(loader, name, hidden, hidden, true);
+        let square = |name: &str| Dense::load(loader, name, hidden, hidden);
+        let dense = loader.under("feed_forward");
         Ok(Self {
             norm: LayerNorm::load(loader, "layer_norm", hidden, eps)?,
             qkv: [
@@ -371,14 +271,35 @@ impl Layer {
             ],
             out: square("attention.out_proj")?,
             final_norm: LayerNorm::load(loader, "final_layer_norm", hidden, eps)?,
-            expand: Linear::load(
-                loader,
-                "feed_forward.intermediate_dense",
-                hidden,
-                wide,
-                true,
-            )?,
-            contract: Linear::load(loader, "feed_forward.output_dense", wide, hidden, true)?,
+            expand: Dense::load(&dense, "intermediate_dense", hidden, wide)?,
+            contract: Dense::load(&dense, "output_dense", wide, hidden)?,
         })
+    }
+
+    /// Adds attention and then a feed-forward layer, each behind its norm, to `x`.
+    fn add_to(
+        &self,
+        x: &mut Frames,
+        attention: &Attention,
+        work: &mut Work,
+        space: &mut FramesSpace,
+    ) -> Result<(), FramesError> {
+        let Work {
+            normed,
+            qkv,
+            seen,
+            wide,
+            made,
+        } = work;
+        self.norm.apply(x, normed, space)?;
+        for (dense, out) in self.qkv.iter().zip(&mut *qkv) {
+            dense.apply(normed, out, space)?;
+        }
+        let [q, k, v] = &*qkv;
+        attention.apply([q, k, v], seen, space)?;
+        self.out.add_to(x, seen, made, space)?;
+        self.final_norm.apply(x, normed, space)?;
+        self.expand.gelu(normed, wide, space)?;
+        self.contract.add_to(x, wide, made, space)
     }
 }

@@ -1,16 +1,19 @@
 //! Convolutions over time with the weights of a checkpoint.
 //!
 //! [`Conv`] and what lies between convolutions ([`Norm`], [`Depthwise`], [`Affine`]) compute on the kernels of
-//! [`crate::kernels::conv`] or on an NVIDIA GPU, as the loader says; models know neither. [`conv()`], [`pointwise`] and
-//! [`packed`] make filters for the CPU alone.
+//! [`crate::kernels::conv`] or on an NVIDIA GPU, as the loader says; models know neither.
 
+mod between;
 mod layer;
 #[cfg(feature = "cuda")]
 mod on_gpu;
+mod out;
 mod parts;
 mod signal;
 
-pub use layer::{Conv, Failed, Function, Out, Space};
+pub use between::Heads;
+pub use layer::{Conv, Failed, Space};
+pub use out::{Active, Function, Out};
 pub use parts::{Affine, Depthwise, Norm, Vector};
 pub use signal::Signal;
 
@@ -32,7 +35,7 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
-    /// One sample at a time, as wide on both sides as `size` (odd) makes it.
+    /// One sample at a time, as wide on both sides as `size` makes it; an even one reads one sample more before.
     pub fn same(rows: usize, channels: usize, size: usize) -> Self {
         Self::dilated(rows, channels, size, 1)
     }
@@ -50,7 +53,7 @@ impl ConvShape {
         }
     }
 
-    /// Without padding, read through [`crate::kernels::conv::Signal::split`].
+    /// Every `stride` samples, without padding.
     pub fn strided(rows: usize, channels: usize, size: usize, stride: usize) -> Self {
         Self {
             rows,
@@ -167,56 +170,14 @@ impl Numbers {
     }
 }
 
-/// Reads `name.weight` `[rows, channels, size]` and `name.bias` `[rows]`.
-///
-/// # Errors
-/// A tensor that is missing or of another shape; no memory.
-pub fn conv(
-    loader: &Loader,
-    unit: Unit,
-    name: &str,
-    shape: ConvShape,
-) -> Result<Filter, WeightsError> {
-    Numbers::plain(loader, name, shape)?.pack(loader, unit)
-}
+/// Frames that are computed at once where a recording is read, for each that is spoken at once.
+pub(super) const RECORDING: usize = 10;
 
-/// A linear layer over channels: `name.weight` `[rows, channels]`, `name.bias` `[rows]`, both times `factors` `[rows]`
-/// where there are any.
-///
-/// # Errors
-/// As [`conv()`].
-pub fn pointwise(
-    loader: &Loader,
-    unit: Unit,
-    name: &str,
-    dims: [usize; 2],
-    factors: Option<&[f32]>,
-) -> Result<Filter, WeightsError> {
-    Numbers::pointwise(loader, name, dims, factors)?.pack(loader, unit)
-}
-
-/// Numbers at hand as a filter.
-///
-/// # Errors
-/// No memory.
-pub fn packed(
-    loader: &Loader,
-    unit: Unit,
-    weights: &[f32],
-    scales: Option<&[f32]>,
-    bias: Vec<f32>,
-    shape: ConvShape,
-) -> Result<Filter, WeightsError> {
-    let kernel = Kernel {
-        weights,
-        scales,
-        rows: shape.rows,
-        channels: shape.channels,
-        size: shape.size,
-    };
-    let arena = loader.arena();
-    Filter::conv(Simd::detect(), unit, &kernel, bias, shape.spacing(), arena)
-        .map_err(|e| WeightsError::io(loader.checkpoint().path(), e))
+/// A linear layer over the frames of a recording: `name.weight` `[rows, channels]` and `name.bias` `[rows]`.
+pub(super) fn dense(loader: &Loader, name: &str, dims: [usize; 2]) -> Result<Conv, WeightsError> {
+    let mut numbers = Numbers::pointwise(loader, name, dims, None)?;
+    numbers.shape = numbers.shape.at_rate(RECORDING);
+    Conv::of(loader, Unit::F32, numbers)
 }
 
 /// What convolutions compute in: products of bf16 where that is asked for and the CPU has them, else f32.

@@ -4,12 +4,13 @@
 //! Activations are `[tokens, width]` ([`Rows`]); there is no batch dimension: rows are tokens of one sequence, or one
 //! token each of several ([`Attention::add_to_each`]). In the memory of this
 //! machine layers run on [`crate::kernels`] over buffers that each pass uses again ([`Workspace`]); on other devices
-//! on candle's tensors. A model is defined once for both.
+//! on candle's tensors. A model is defined once for both. So are models of sound, of [`conv`] and [`frames`].
 
 mod attention;
 pub mod conv;
 mod embedding;
 mod encoder;
+pub mod frames;
 mod linear;
 mod mlp;
 mod norm;

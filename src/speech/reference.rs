@@ -5,10 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{SpeechError, VoiceTokens};
-use crate::audio::{normalise_volume, read_wav, reference_clip, resample};
+use crate::audio::{normalise_volume, read_wav, reference_clip, resample, MAX_SECONDS};
+use crate::models::bicodec::BiCodecConfig;
 use crate::models::spark::SparkFolder;
-use crate::models::{bicodec, wav2vec2, ModelError};
-use crate::weights::{LoadOptions, Loader, WeightsError};
+use crate::models::{bicodec, wav2vec2, ModelError, Part};
+use crate::weights::{DTypeChoice, LoadOptions, Loader, WeightsError};
 
 /// `config.yaml` of the whole model, as far as a recording is concerned.
 #[derive(Debug, Clone, Deserialize)]
@@ -82,7 +83,28 @@ pub struct Reference<'a> {
     pub semantic: bool,
 }
 
-/// Listens to a recording with the model in `folder`. What the user should know about it goes to `note`.
+/// What listening takes of a GPU's memory, for the longest recording and, where the tokens of what it says are wanted
+/// too, with the wav2vec2 part of the model in `folder`, whose codec has the configuration `codec`.
+///
+/// # Errors
+/// A part of the model that is missing or damaged.
+pub fn part(folder: &Path, codec: &BiCodecConfig, semantic: bool) -> Result<Part, SpeechError> {
+    let config = Config::read(&folder.join("config.yaml"))?;
+    let clip = (f64::from(config.sample_rate) * config.ref_segment_duration) as usize;
+    let windows = clip / codec.mel_params.hop_length + 1;
+    let voice = bicodec::speaker_part(codec, windows);
+    if !semantic {
+        return Ok(voice);
+    }
+    let (_, listener) = wav2vec2::open(&SparkFolder::open(folder)?.wav2vec2)?;
+    let samples = (MAX_SECONDS * config.sample_rate) as usize;
+    let said = bicodec::semantic_part(codec, listener.frames(samples));
+    // They are loaded one after the other.
+    Ok(voice.or(said).or(wav2vec2::part(&listener, samples)))
+}
+
+/// Listens to a recording with the model in `folder`, in f32, on the GPU of `place`, else on the CPU. What the user should
+/// know about it goes to `note`.
 ///
 /// # Errors
 /// A file that is no usable recording, a part of the model that is missing or damaged; [`SpeechError::Interrupted`] once
@@ -90,6 +112,7 @@ pub struct Reference<'a> {
 pub fn listen(
     folder: &Path,
     reference: &Reference,
+    place: &LoadOptions,
     note: &mut dyn FnMut(String),
     go_on: &dyn Fn() -> bool,
 ) -> Result<VoiceTokens, SpeechError> {
@@ -105,7 +128,8 @@ pub fn listen(
         normalise_volume(&mut samples);
     }
     let (checkpoint, codec) = bicodec::open(&parts.bicodec)?;
-    let loader = Loader::new(&checkpoint, &LoadOptions::default())?;
+    let place = exact(place);
+    let loader = Loader::new(&checkpoint, &place)?;
     let hop = config.latent_hop_length;
     let wanted = f64::from(config.sample_rate) * config.ref_segment_duration;
     let len = wanted as usize / hop * hop;
@@ -126,10 +150,10 @@ pub fn listen(
     };
     let mel = bicodec::mel(&codec).map_err(no_memory)?.of(&first);
     let at = loader.under("speaker_encoder");
-    let global = bicodec::SpeakerEncoder::load(&at, &codec.speaker_encoder)?.tokens(&mel);
+    let global = bicodec::SpeakerEncoder::load(&at, &codec.speaker_encoder)?.tokens(&mel)?;
     let semantic = match reference.semantic {
         true => {
-            let features = features(&parts, &as_f32(&samples), go_on)?;
+            let features = features(&parts, &as_f32(&samples), &place, go_on)?;
             if features.channels() != codec.encoder.input_channels {
                 return Err(ModelError::Config {
                     file: parts.wav2vec2.display().to_string(),
@@ -156,17 +180,26 @@ pub fn listen(
 fn features(
     parts: &SparkFolder,
     samples: &[f32],
+    place: &LoadOptions,
     go_on: &dyn Fn() -> bool,
 ) -> Result<crate::kernels::conv::Signal, SpeechError> {
     let (checkpoint, config) = wav2vec2::open(&parts.wav2vec2)?;
-    let loader = Loader::new(&checkpoint, &LoadOptions::default())?;
-    let model = wav2vec2::Wav2Vec2::load(&loader, &config)?;
+    let loader = Loader::new(&checkpoint, place)?;
+    let mut model = wav2vec2::Wav2Vec2::load(&loader, &config)?;
     // A recording of the least length that is taken has several frames; the zeros are for other configurations.
     let mut samples = samples.to_vec();
     samples.resize(samples.len().max(model.least()), 0.0);
     model
         .features(&samples, go_on)?
         .ok_or(SpeechError::Interrupted)
+}
+
+/// Where crane's own kernels compute, in the numbers that are stored.
+fn exact(place: &LoadOptions) -> LoadOptions {
+    LoadOptions {
+        dtype: DTypeChoice::Auto,
+        ..place.own_kernels()
+    }
 }
 
 fn as_f32(samples: &[f64]) -> Vec<f32> {

@@ -12,7 +12,7 @@ use crane::kernels::cuda::{Buffer, Gpu};
 use super::{difference, gpu};
 
 /// Seeded numbers from −1 to 1.
-fn numbers(seed: u64, len: usize) -> Vec<f32> {
+pub(super) fn numbers(seed: u64, len: usize) -> Vec<f32> {
     let ids = super::ids(seed, len, 1 << 20);
     ids.into_iter()
         .map(|x| x as f32 / (1 << 19) as f32 - 1.0)
@@ -162,7 +162,7 @@ fn transposed(x: &[f32], channels: usize) -> Vec<f32> {
         .collect()
 }
 
-fn signal(gpu: &Arc<Gpu>, x: &[f32], channels: usize) -> Signal {
+pub(super) fn signal(gpu: &Arc<Gpu>, x: &[f32], channels: usize) -> Signal {
     let mut signal = Signal::default();
     signal
         .put_rows(gpu, &transposed(x, channels), channels)
@@ -344,7 +344,7 @@ fn norms_over_channels_and_linear_functions() {
         let read = signal(&gpu, &x, channels);
         for taps in [false, true] {
             let mut out = Signal::default();
-            channel_norm(&read, taps.then_some(&first), &norm, &mut out).unwrap();
+            channel_norm(&read, taps.then_some(&first), &norm, false, &mut out).unwrap();
             let before = |c: usize, t: usize| match taps {
                 false => f64::from(x[c * len + t]),
                 true => {

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use serde_json::{json, Value};
 
 use super::pretended::root;
+use super::voice::folder::{fixture, read_json, spark};
 
 /// What takes an emulated GPU minutes.
 const SLOW: [&str; 5] = [
@@ -211,4 +212,27 @@ fn kernels_are_compiled_once() {
         (kept(), std::fs::read(file).unwrap()),
         (first.clone(), whole)
     );
+}
+
+#[test]
+fn a_recording_has_the_voice_and_the_words_of_the_reference() {
+    let Some(libraries) = libraries() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let crane = |args: &[&str]| {
+        let mut crane = beside(env!("CARGO_BIN_EXE_crane"), libraries);
+        crane.env("XDG_DATA_HOME", home.path()).args(args);
+        crane.output().unwrap()
+    };
+    let (model, wav) = (spark(), fixture("reference.wav"));
+    let (model, wav) = (model.to_str().unwrap(), wav.to_str().unwrap());
+    let save = ["--save-voice", "heard", "--require-device", "-q"];
+    ends_well(crane(
+        &[&["tts", "-m", model, "--clone", wav], &save[..]].concat(),
+    ));
+    let shown = ends_well(crane(&["voices", "show", "heard", "--json"]));
+    let shown: Value = serde_json::from_slice(&shown).unwrap();
+    let goldens = read_json("goldens.json");
+    for tokens in ["global", "semantic"] {
+        assert_eq!(shown[tokens], goldens["encode"][tokens], "{tokens}");
+    }
 }

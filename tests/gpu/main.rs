@@ -5,6 +5,7 @@ mod convolution;
 mod emulated;
 mod eye;
 mod kept;
+mod listener;
 mod memory;
 mod pretended;
 #[path = "../crane/recipe.rs"]

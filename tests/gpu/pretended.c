@@ -7,7 +7,7 @@
 //   PRETEND_FAIL        a call that fails ...
 //   PRETEND_CODE        ... with this error                             (700)
 //   PRETEND_AFTER       ... after so many that succeed                  (0)
-//   PRETEND_PEAK        a file that the most bytes held since none were are written to
+//   PRETEND_PEAK        a file that the most bytes held are written to, once more for each time that none were between
 //
 // With -DOLD it lacks calls of newer libraries.
 #include <stdio.h>
@@ -29,7 +29,9 @@ static int result(const char* call) {
     return succeeded++ < number("PRETEND_AFTER", 0) ? 0 : (int)number("PRETEND_CODE", 700);
 }
 
-static u64 held = 0, peak = 0;
+enum { TIMES = 1000 };
+static u64 held = 0, peaks[TIMES];
+static int last = 0;
 
 // As a GPU gives out memory: in pages of 2 MiB, those that are much smaller together in one.
 static u64 taken(u64 bytes) {
@@ -74,10 +76,11 @@ int cuMemAlloc_v2(u64* address, size_t bytes) {
     block[0] = taken(bytes);
     held += block[0];
     const char* file = getenv("PRETEND_PEAK");
-    if (file && held > peak) {
-        peak = held;
+    if (file && held > peaks[last]) {
+        peaks[last] = held;
         FILE* out = fopen(file, "w");
-        if (out) { fprintf(out, "%llu", peak); fclose(out); }
+        for (int i = 0; out && i <= last; i++) fprintf(out, "%llu\n", peaks[i]);
+        if (out) fclose(out);
     }
     *address = (u64)(block + 8);
     return 0;
@@ -85,7 +88,7 @@ int cuMemAlloc_v2(u64* address, size_t bytes) {
 int cuMemFree_v2(u64 address) {
     u64* block = (u64*)address - 8;
     held -= block[0];
-    if (!held) peak = 0;
+    if (!held && last + 1 < TIMES) last++;
     free(block);
     return 0;
 }

@@ -62,6 +62,7 @@ fn crane(folder: &Path, told: &[(&str, &str)], args: &[&str]) -> Command {
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("HF_HUB_OFFLINE", "1")
         .env("NO_COLOR", "1")
+        .env("XDG_DATA_HOME", folder)
         .envs(told.iter().copied())
         .stdin(Stdio::null())
         .args(args);
@@ -77,13 +78,20 @@ fn run(told: &[(&str, &str)], flags: &[&str]) -> Output {
 
 /// The most bytes that a run of `args` holds of the GPU's memory, and what it writes.
 fn peak(args: &[&str]) -> (u64, String) {
+    let (peaks, output) = peaks(args);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    (*peaks.last().unwrap(), text)
+}
+
+/// The most bytes that a run of `args` holds at a time, and once more for each time that it holds none between.
+fn peaks(args: &[&str]) -> (Vec<u64>, Output) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let told = [("PRETEND_PEAK", file.path().to_str().unwrap())];
     let output = crane(&libraries([false; 3]), &told, args).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let taken = std::fs::read_to_string(file.path()).unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    (taken.parse().unwrap(), text)
+    let peaks = std::fs::read_to_string(file.path()).unwrap();
+    let peaks = peaks.lines().map(|line| line.parse().unwrap());
+    (peaks.collect(), output)
 }
 
 fn said(output: &Output) -> String {

@@ -44,7 +44,7 @@ audio_tokenizer:
   postnet: {input_channels: 1024, vocos_dim: 384, vocos_intermediate_dim: 2048, vocos_num_layers: 6, out_channels: 1024}
 ";
 
-fn loader<'a>(checkpoint: &'a Checkpoint, gpu: Option<&Arc<Gpu>>) -> Loader<'a> {
+pub(super) fn loader<'a>(checkpoint: &'a Checkpoint, gpu: Option<&Arc<Gpu>>) -> Loader<'a> {
     let options = LoadOptions {
         gpu: gpu.cloned(),
         ..LoadOptions::default()
@@ -57,7 +57,7 @@ fn both(checkpoint: &Checkpoint, config: &BiCodecConfig, gpu: &Arc<Gpu>) -> [Dec
     [Some(gpu), None].map(|gpu| Decoder::load(&loader(checkpoint, gpu), config).unwrap())
 }
 
-fn numbers(value: &Value) -> Vec<u32> {
+pub(super) fn ids_of(value: &Value) -> Vec<u32> {
     let list = value.as_array().unwrap().iter();
     list.map(|n| n.as_u64().unwrap() as u32).collect()
 }
@@ -148,7 +148,7 @@ fn the_tiny_codec() {
     let (checkpoint, config) = bicodec::open(&spark().join("BiCodec")).unwrap();
     let mut decoders = both(&checkpoint, &config, &gpu);
     for case in read_json("goldens.json")["decode"].as_array().unwrap() {
-        let (globals, tokens) = (numbers(&case["global"]), numbers(&case["semantic"]));
+        let (globals, tokens) = (ids_of(&case["global"]), ids_of(&case["semantic"]));
         let what = format!("tiny, {}", case["name"]);
         for len in [1, 2, 7, 33, tokens.len()] {
             let tokens = &tokens[..len.min(tokens.len())];

@@ -11,14 +11,14 @@ use crate::bench::{BenchError, Watch};
 use crate::kernels::limits::Arithmetic;
 use crate::models::bicodec::{self, SemanticEncoder, SpeakerEncoder};
 use crate::models::wav2vec2::Wav2Vec2;
-use crate::weights::{LoadOptions, Loader};
+use crate::weights::Loader;
 
 /// Seconds of the recording.
-const SECONDS: usize = 6;
+pub(super) const SECONDS: usize = 6;
 /// The parts, in the order of their times.
 const PARTS: [&str; 4] = ["mel", "global", "wav2vec2", "semantic"];
 
-/// The encoders, loaded. They compute in f32 on the CPU, whatever speaks.
+/// The encoders, loaded. They compute in f32, on a GPU that crane has kernels for or on the CPU.
 pub struct Listener {
     mel: Mel,
     global: SpeakerEncoder,
@@ -28,6 +28,9 @@ pub struct Listener {
     /// Multiplications of each part, where they are counted.
     counts: [Option<u64>; 4],
     load_ms: f64,
+    /// Whether they compute on the CPU, whose limits are known, and whether that is the device that was asked for.
+    on_cpu: bool,
+    as_asked: bool,
 }
 
 impl Listener {
@@ -38,7 +41,7 @@ impl Listener {
             return Err(BenchError::NoListener);
         };
         let started = Instant::now();
-        let options = LoadOptions::default();
+        let options = subject.options.own_kernels();
         let loader = Loader::new(&model.codec, &options)?;
         let mel = bicodec::mel(config).map_err(|source| BenchError::Buffer { source })?;
         let global =
@@ -69,6 +72,8 @@ impl Listener {
             semantic,
             samples,
             load_ms,
+            on_cpu: options.on_cpu(),
+            as_asked: options.on_cpu() == subject.options.on_cpu(),
         })
     }
 }
@@ -80,7 +85,7 @@ impl Instrument for Listener {
         let started = Instant::now();
         let mel = self.mel.of(&self.samples);
         let mel_done = started.elapsed();
-        std::hint::black_box(self.global.tokens(&mel));
+        std::hint::black_box(self.global.tokens(&mel)?);
         let global_done = started.elapsed();
         let go_on = || !watch.interrupted();
         let features = self.wav2vec2.features(&self.samples, &go_on)?;
@@ -107,10 +112,13 @@ impl Instrument for Listener {
             weights: "f32".into(),
             audio_s: Some(SECONDS as f64),
             load_ms: self.load_ms,
-            need: Some(need(self.counts.iter().flatten().sum())),
+            need: self
+                .on_cpu
+                .then(|| need(self.counts.iter().flatten().sum())),
             parts: parts
-                .map(|(name, count)| (name.to_string(), count.map(need)))
+                .map(|(name, count)| (name.to_string(), count.filter(|_| self.on_cpu).map(need)))
                 .collect(),
+            device: (!self.as_asked).then_some("cpu"),
             ..Expected::default()
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::listener::SECONDS;
 use super::synthetic;
 use crate::models::bicodec::{self, BiCodecConfig};
 use crate::models::spark::SparkFolder;
@@ -58,10 +59,7 @@ impl Model {
             llm: crate::bench::synthetic::spark_llm()?,
             codec: part("BiCodec", bicodec::tensors(&codec_config))?,
             codec_config,
-            wav2vec2: Some((
-                part("wav2vec2", synthetic::wav2vec2_tensors(&config))?,
-                config,
-            )),
+            wav2vec2: Some((part("wav2vec2", wav2vec2::tensors(&config))?, config)),
         })
     }
 
@@ -73,6 +71,19 @@ impl Model {
     /// What the half of the codec that speaks takes of a GPU's memory.
     pub fn codec_part(&self) -> Part {
         bicodec::part(&self.codec_config)
+    }
+
+    /// What reads a recording takes, all of it at the same time.
+    pub fn listener_part(&self) -> Part {
+        let Some((_, wav2vec2)) = &self.wav2vec2 else {
+            return Part::default();
+        };
+        let codec = &self.codec_config;
+        let samples = SECONDS * codec.mel_params.sample_rate as usize;
+        let windows = samples / codec.mel_params.hop_length + 1;
+        wav2vec2::part(wav2vec2, samples)
+            .and(bicodec::semantic_part(codec, wav2vec2.frames(samples)))
+            .and(bicodec::speaker_part(codec, windows))
     }
 
     /// The folder of the language model.

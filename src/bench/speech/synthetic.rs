@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::models::bicodec::BiCodecConfig;
-use crate::models::wav2vec2::{Wav2Vec2Config, LAYERS_READ};
+use crate::models::wav2vec2::Wav2Vec2Config;
 use crate::models::ModelError;
 
 /// The catalogue's name of the model.
@@ -51,47 +51,10 @@ pub fn wav2vec2_config() -> Result<Wav2Vec2Config, ModelError> {
     Wav2Vec2Config::parse(Path::new("wav2vec2/config.json"), &config.to_string())
 }
 
-/// Names and shapes of the tensors of wav2vec2 that are read.
-pub fn wav2vec2_tensors(config: &Wav2Vec2Config) -> Vec<(String, Vec<usize>)> {
-    let mut all = Vec::new();
-    let mut layer = |name: String, shape: &[usize]| {
-        all.push((format!("{name}.weight"), shape.to_vec()));
-        all.push((format!("{name}.bias"), shape[..1].to_vec()));
-    };
-    let mut channels = 1;
-    for (i, (&rows, &kernel)) in config.conv_dim.iter().zip(&config.conv_kernel).enumerate() {
-        let at = format!("feature_extractor.conv_layers.{i}");
-        layer(format!("{at}.conv"), &[rows, channels, kernel]);
-        layer(format!("{at}.layer_norm"), &[rows]);
-        channels = rows;
-    }
-    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-    layer("feature_projection.layer_norm".into(), &[channels]);
-    layer("feature_projection.projection".into(), &[hidden, channels]);
-    for i in 0..LAYERS_READ {
-        let at = format!("encoder.layers.{i}");
-        for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-            layer(format!("{at}.attention.{name}"), &[hidden, hidden]);
-        }
-        layer(format!("{at}.layer_norm"), &[hidden]);
-        layer(format!("{at}.final_layer_norm"), &[hidden]);
-        let dense = format!("{at}.feed_forward");
-        layer(format!("{dense}.intermediate_dense"), &[wide, hidden]);
-        layer(format!("{dense}.output_dense"), &[hidden, wide]);
-    }
-    let at = "encoder.pos_conv_embed.conv";
-    let taps = config.num_conv_pos_embeddings;
-    let width = hidden / config.num_conv_pos_embedding_groups;
-    all.push((format!("{at}.weight_g"), vec![1, 1, taps]));
-    all.push((format!("{at}.weight_v"), vec![hidden, width, taps]));
-    all.push((format!("{at}.bias"), vec![hidden]));
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::bicodec;
+    use crate::models::{bicodec, wav2vec2};
 
     #[test]
     fn the_codec_has_the_published_size() {
@@ -105,6 +68,34 @@ mod tests {
         assert!(
             (625_400_000..625_518_756).contains(&(4 * numbers)),
             "{numbers}"
+        );
+    }
+
+    #[test]
+    fn what_reading_a_minute_takes_of_a_gpu_by_hand() {
+        const MIB: u64 = 1 << 20;
+        let config = wav2vec2_config().unwrap();
+        let tensors = wav2vec2::tensors(&config);
+        let numbers = tensors
+            .iter()
+            .map(|(_, shape)| shape.iter().product::<usize>());
+        let numbers = numbers.sum::<usize>() as u64;
+        let part = wav2vec2::part(&config, 60 * 16_000);
+        // Rows are filled up, half as many again in the positional convolution; of each matrix a page may be lost.
+        let held = 4 * numbers;
+        assert!((held..held + held / 3).contains(&part.weights), "{part:?}");
+        // 2999 frames, eight signals of 1024 channels and one of 4096; and the sums that blocks share.
+        let signals = 4 * (8 * 1024 + 4096) * 3008;
+        assert!(
+            (signals..signals + 128 * MIB).contains(&part.work),
+            "{part:?}"
+        );
+        // A page is lost with each; the convolutions of ten seconds have two signals of 512 channels, and their frames.
+        let short = wav2vec2::part(&config, 10 * 16_000);
+        let signals = 2 * 4 * 512 * 31_999;
+        assert!(
+            (signals..signals + 128 * MIB).contains(&short.work),
+            "{short:?}"
         );
     }
 

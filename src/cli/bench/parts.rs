@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use crate::bench::parts::{Outcome, Request, Row, Subject};
 use crate::bench::report::Export;
 use crate::bench::{Book, Watch};
-use crate::cli::devices::{self, Place, Wanted};
+use crate::cli::devices::{self, Picked, Place, Wanted};
 use crate::cli::exit::{self, CliError};
 use crate::cli::global::{DTypeArg, DeviceChoice, QuantArg};
 use crate::cli::interrupt;
@@ -36,8 +36,12 @@ pub(super) trait Kind {
     fn file(&self, model: &Self::Model) -> String;
     /// Measures what depends on device and number type.
     fn measure(&self, subject: &Subject<Self::Model>, bench: &mut Bench) -> Vec<Outcome>;
-    /// Measures once what does not.
-    fn measure_once(&self, _name: &str, _model: &Self::Model, _bench: &mut Bench) -> Vec<Outcome> {
+    /// What [`Kind::measure_once`] takes of a GPU's memory; None where it measures nothing.
+    fn once(&self, _model: &Self::Model) -> Option<Part> {
+        None
+    }
+    /// Measures what depends on the device alone: a subject in f32, which nothing lies beside.
+    fn measure_once(&self, _subject: &Subject<Self::Model>, _bench: &mut Bench) -> Vec<Outcome> {
         Vec::new()
     }
 }
@@ -116,7 +120,7 @@ impl<K: Kind> Work<'_, K> {
         (self.rows, self.error)
     }
 
-    /// All devices and formats of one model, and once what does not depend on them.
+    /// All devices and formats of one model, and once a device what does not depend on formats.
     fn source(&mut self, name: &str, opened: anyhow::Result<K::Model>) {
         let model = match opened {
             Ok(model) => model,
@@ -158,12 +162,44 @@ impl<K: Kind> Work<'_, K> {
                 let rows = self.kind.measure(&subject, &mut self.bench);
                 self.keep(rows);
             }
+            if interrupt::pressed() {
+                return;
+            }
+            self.once(name, &model, device);
         }
-        if interrupt::pressed() {
+    }
+
+    /// What depends on the device alone.
+    fn once(&mut self, name: &str, model: &K::Model, device: DeviceChoice) {
+        let Some(part) = self.kind.once(model) else {
             return;
-        }
-        let rows = self.kind.measure_once(name, &model, &mut self.bench);
+        };
+        let numbers = ("f32".to_string(), "none".to_string());
+        self.bench.progress.title(&format!("{name} {}", numbers.0));
+        let picked = self.pick(device).map_err(anyhow::Error::from);
+        let place = match picked.and_then(|picked| picked.place_alone(part)) {
+            Ok(place) => place,
+            Err(error) => return self.refuse(name, &device.to_string(), &numbers, error),
+        };
+        let subject = Subject {
+            name: name.to_string(),
+            file: self.kind.file(model),
+            model,
+            options: place.options,
+            device: place.name,
+            dtype: numbers.0,
+            quant: numbers.1,
+        };
+        let rows = self.kind.measure_once(&subject, &mut self.bench);
         self.keep(rows);
+    }
+
+    fn pick(&self, device: DeviceChoice) -> Result<Picked, CliError> {
+        let wanted = Wanted {
+            device,
+            required: self.settings.require_device,
+        };
+        devices::pick(wanted, &|text| self.bench.progress.phase(text))
     }
 
     /// Where the language model goes.
@@ -173,11 +209,7 @@ impl<K: Kind> Work<'_, K> {
         device: DeviceChoice,
         (dtype, quant): (DTypeArg, QuantArg),
     ) -> anyhow::Result<Place> {
-        let wanted = Wanted {
-            device,
-            required: self.settings.require_device,
-        };
-        let picked = devices::pick(wanted, &|text| self.bench.progress.phase(text))?;
+        let picked = self.pick(device)?;
         let options = LoadOptions {
             dtype: dtype.into(),
             quant: quant.choice(),

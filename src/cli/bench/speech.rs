@@ -9,7 +9,7 @@ use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
 use crate::hub::catalogue::Task;
-use crate::weights::LoadOptions;
+use crate::models::Part;
 
 use super::parts::{self, Bench, Decoder, Kind};
 use super::{BenchArgs, BenchTask};
@@ -80,17 +80,11 @@ impl Kind for Speech<'_> {
         speech::speak(subject, &bench.request, &mut bench.book, &bench.progress)
     }
 
-    fn measure_once(&self, name: &str, model: &Model, bench: &mut Bench) -> Vec<Outcome> {
-        bench.progress.title(&format!("{name} f32"));
-        let subject = Subject {
-            name: name.to_string(),
-            file: model.file(),
-            model,
-            options: LoadOptions::default(),
-            device: "cpu".into(),
-            dtype: "f32".into(),
-            quant: "none".into(),
-        };
-        speech::listen(&subject, &bench.request, &mut bench.book, &bench.progress)
+    fn once(&self, model: &Model) -> Option<Part> {
+        Some(model.listener_part())
+    }
+
+    fn measure_once(&self, subject: &Subject<Model>, bench: &mut Bench) -> Vec<Outcome> {
+        speech::listen(subject, &bench.request, &mut bench.book, &bench.progress)
     }
 }

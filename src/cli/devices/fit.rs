@@ -10,7 +10,9 @@ use crate::hub::human_bytes;
 use crate::models::Footprint;
 
 #[cfg(feature = "cuda")]
-use super::pick::{self, Picked, Place};
+use super::pick::{self, Picked};
+#[cfg(feature = "cuda")]
+use super::place::Place;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::Gpu;
 #[cfg(feature = "cuda")]
@@ -44,7 +46,7 @@ pub(super) fn place(
     drop(loader);
     let auto = wanted.device == DeviceChoice::Auto;
     let need = match weighed {
-        Ok(need) => need.beside_another(beside),
+        Ok(need) => need.beside_another(beside).after(picked.before),
         // What is wrong with the model itself the CPU finds too.
         Err(error) if auto => {
             let why = format!("{name} cannot compute with the model ({error})");
@@ -55,9 +57,33 @@ pub(super) fn place(
     };
     // Opened first, as it takes memory too.
     let slow = pick::open(|| gpu.blas().map(|_| ())).err();
+    let eight = place.options.cache == Some(CacheType::Q8_0);
+    let eight = eight
+        .then(|| format!("--cache-type q8_0 is for a CPU: {name} keeps keys and values in f16"));
+    let slow = slow.map(|why| format!("on {name} prompts are read a token at a time: {why}"));
+    place.notes.extend(eight.into_iter().chain(slow));
+    weigh(picked, gpu, place, &need)
+}
+
+/// As [`Picked::place_alone`], for an open GPU.
+#[cfg(feature = "cuda")]
+pub(super) fn place_alone(picked: &Picked, gpu: &Arc<Gpu>, part: Part) -> anyhow::Result<Place> {
+    let place = Place::on_gpu(picked, gpu, LoadOptions::default(), String::new());
+    weigh(picked, gpu, place, &Footprint::alone(part))
+}
+
+/// `place` where there is room for all that is needed, else the CPU.
+#[cfg(feature = "cuda")]
+fn weigh(
+    picked: &Picked,
+    gpu: &Arc<Gpu>,
+    mut place: Place,
+    need: &Footprint,
+) -> anyhow::Result<Place> {
+    let (wanted, name) = (picked.wanted, picked.name.as_str());
     let (free, all) = match pick::open(|| gpu.memory()) {
         Ok(room) => room,
-        Err(why) if auto => {
+        Err(why) if wanted.device == DeviceChoice::Auto => {
             let note = wanted.fall_back(&format!("{name} cannot be used ({why})"))?;
             return Ok(Place::on_cpu(wanted, place.options, note));
         }
@@ -65,19 +91,14 @@ pub(super) fn place(
     };
     place.crowded = need.total() > free;
     let free = free.saturating_add(picked.freed);
-    if let Some(note) = no_room(wanted, name, &need, Room { free, all })? {
+    if let Some(note) = no_room(wanted, name, need, Room { free, all })? {
         return Ok(Place::on_cpu(wanted, place.options, note));
     }
     place.detail = format!(
         "computing on {name}: {} and {} are free",
-        needed(&need),
+        needed(need),
         human_bytes(free)
     );
-    let eight = place.options.cache == Some(CacheType::Q8_0);
-    let eight = eight
-        .then(|| format!("--cache-type q8_0 is for a CPU: {name} keeps keys and values in f16"));
-    let slow = slow.map(|why| format!("on {name} prompts are read a token at a time: {why}"));
-    place.notes.extend(eight.into_iter().chain(slow));
     Ok(place)
 }
 

@@ -1,10 +1,11 @@
-//! The choice behind `--device` and `--require-device`, and where a model's weights go.
+//! The choice behind `--device` and `--require-device`.
 
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
 
 use candle_core::Device;
 
+use super::place::Place;
 use crate::bench::memory;
 use crate::cli::exit::{self, CliError};
 use crate::cli::global::DeviceChoice;
@@ -12,10 +13,8 @@ use crate::cli::global::DeviceChoice;
 use crate::cli::state;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{Gpu, Keep};
-use crate::models::{ModelError, Part};
-#[cfg(feature = "cuda")]
-use crate::weights::WeightsError;
-use crate::weights::{Checkpoint, LoadOptions, Loader};
+use crate::models::Part;
+use crate::weights::{Checkpoint, LoadOptions};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,21 +36,8 @@ pub struct Picked {
     pub(super) note: Option<String>,
     /// Bytes that are going to be freed there before a model is loaded.
     pub(super) freed: u64,
-}
-
-/// Where a model goes.
-pub struct Place {
-    wanted: Wanted,
-    /// As `--device` spells it.
-    pub name: String,
-    /// Its device, and all else as asked for.
-    pub options: LoadOptions,
-    /// What the user should know of the choice.
-    pub notes: Vec<String>,
-    /// What was weighed, for `-v`.
-    pub detail: String,
-    /// Whether there is room only once what is going to be freed is free.
-    pub crowded: bool,
+    /// What is there alone before a model is loaded.
+    pub(super) before: Part,
 }
 
 impl Wanted {
@@ -90,6 +76,7 @@ pub fn pick(wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, CliError> {
         name: name.to_string(),
         note: None,
         freed: 0,
+        before: Part::default(),
     };
     match wanted.device {
         DeviceChoice::Cpu if wanted.required => Err(CliError::Usage(
@@ -158,6 +145,7 @@ fn cuda(ordinal: usize, wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, S
         name: format!("cuda:{ordinal}"),
         note: None,
         freed: 0,
+        before: Part::default(),
     })
 }
 
@@ -200,15 +188,33 @@ impl Picked {
         }
     }
 
-    /// Loading onto it what is so small that its room is not weighed, and what the user should know of the choice.
-    pub fn unweighed(self) -> (LoadOptions, Option<String>) {
-        let options = LoadOptions {
-            device: self.device,
-            #[cfg(feature = "cuda")]
-            gpu: self.gpu,
-            ..LoadOptions::default()
-        };
-        (options, self.note)
+    /// The same where `part` is there alone before a model is loaded.
+    pub fn after(self, part: Part) -> Self {
+        Self {
+            before: part,
+            ..self
+        }
+    }
+
+    /// Whether it is known before what is loaded there has room.
+    pub fn weighs(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.gpu.is_some();
+        #[cfg(not(feature = "cuda"))]
+        return false;
+    }
+
+    /// Where `part` goes, that nothing else is loaded beside.
+    ///
+    /// # Errors
+    /// As [`Picked::place`].
+    pub fn place_alone(self, part: Part) -> anyhow::Result<Place> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return super::fit::place_alone(&self, gpu, part);
+        }
+        let _ = part;
+        Ok(self.unweighed(LoadOptions::default()))
     }
 
     /// Where the language model of `checkpoint` goes, to hold `context` tokens (None: as many as it does by itself), and
@@ -245,8 +251,12 @@ impl Picked {
             return super::fit::place(&self, gpu, checkpoint, options, context, beside);
         }
         // Other devices say only while they load whether there is room.
-        let _ = (checkpoint, context, beside, self.freed);
-        Ok(Place {
+        let _ = (checkpoint, context, beside, self.freed, self.before);
+        Ok(self.unweighed(options))
+    }
+
+    fn unweighed(self, options: LoadOptions) -> Place {
+        Place {
             wanted: self.wanted,
             detail: format!("computing on {}", self.name),
             name: self.name,
@@ -256,86 +266,7 @@ impl Picked {
             },
             notes: self.note.into_iter().collect(),
             crowded: false,
-        })
-    }
-}
-
-impl Place {
-    /// On a GPU.
-    #[cfg(feature = "cuda")]
-    pub(super) fn on_gpu(
-        picked: &Picked,
-        gpu: &Arc<Gpu>,
-        options: LoadOptions,
-        detail: String,
-    ) -> Self {
-        Self {
-            wanted: picked.wanted,
-            name: picked.name.clone(),
-            options: LoadOptions {
-                gpu: Some(Arc::clone(gpu)),
-                ..options
-            },
-            notes: Vec::new(),
-            detail,
-            crowded: false,
         }
-    }
-
-    /// On the CPU in place of a GPU, as `note` says.
-    #[cfg(feature = "cuda")]
-    pub(super) fn on_cpu(wanted: Wanted, options: LoadOptions, note: String) -> Self {
-        Self {
-            wanted,
-            name: "cpu".into(),
-            options: LoadOptions {
-                gpu: None,
-                ..options
-            },
-            notes: vec![note],
-            detail: "computing on cpu".into(),
-            crowded: false,
-        }
-    }
-
-    /// Loads by `load`, to here as `loader` does; where a GPU that `auto` has taken fails at it, once more, to the CPU.
-    ///
-    /// # Errors
-    /// Those of `load`.
-    pub fn load<T>(
-        &mut self,
-        loader: &Loader,
-        load: &dyn Fn(&Loader) -> Result<T, ModelError>,
-    ) -> anyhow::Result<T> {
-        let error = match load(loader) {
-            Ok(loaded) => return Ok(loaded),
-            Err(error) => error,
-        };
-        if self.wanted.device != DeviceChoice::Auto || !is_of_gpu(&error) {
-            return Err(error.into());
-        }
-        let why = format!("{} cannot load the model ({error})", self.name);
-        self.notes = vec![self.wanted.fall_back(&why)?];
-        self.name = "cpu".into();
-        #[cfg(feature = "cuda")]
-        {
-            self.options.gpu = None;
-        }
-        Ok(load(&Loader::new(loader.checkpoint(), &self.options)?)?)
-    }
-}
-
-/// Whether it is the GPU that failed, and not the model.
-fn is_of_gpu(error: &ModelError) -> bool {
-    #[cfg(feature = "cuda")]
-    return matches!(
-        error,
-        ModelError::Gpu(_) | ModelError::Weights(WeightsError::Gpu(_))
-    );
-    #[cfg(not(feature = "cuda"))]
-    {
-        let _ = error;
-        false
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
+use crate::cli::devices::{self, Place};
 use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
-use crate::cli::{devices, interrupt, voices};
+use crate::cli::{interrupt, voices};
 use crate::generate::Engine;
 use crate::hub::catalogue::Task;
-use crate::models;
 use crate::models::bicodec::{self, BiCodecConfig, Decoder};
 use crate::models::spark::SparkFolder;
-use crate::speech::reference::{listen, Reference};
+use crate::models::{self, Part};
+use crate::speech::reference::{listen, part, Reference};
 use crate::speech::{Manner, Speaker};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, DTypeChoice, LoadOptions, Loader};
@@ -58,8 +59,61 @@ impl Studio {
         self.config.mel_params.sample_rate
     }
 
-    /// The voice that the arguments ask for; a recording is listened to.
-    pub fn manner(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Manner> {
+    /// The language model, its headers read.
+    pub fn language_model(&self) -> anyhow::Result<Checkpoint> {
+        Ok(Checkpoint::open(&self.parts.llm)?)
+    }
+
+    /// Where the recording of the arguments is listened to and `llm` is loaded afterwards, if anything is to be said.
+    pub fn place(
+        &self,
+        args: &TtsArgs,
+        settings: &Settings,
+        llm: Option<&Checkpoint>,
+    ) -> anyhow::Result<Place> {
+        let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
+        let listens = match self.reference(args).filter(|_| picked.weighs()) {
+            Some(reference) => part(&self.folder, &self.config, reference.semantic)?,
+            None => Part::default(),
+        };
+        let Some(llm) = llm else {
+            return picked.place_alone(listens);
+        };
+        let options = LoadOptions {
+            dtype: settings.dtype,
+            quant: args.quant.quant.choice(),
+            cache: settings.cache,
+            ..LoadOptions::default()
+        };
+        let codec = bicodec::part(&self.config);
+        let picked = picked.after(listens);
+        picked.place(llm, options, args.ctx_size, codec)
+    }
+
+    /// Where the codec's decoder goes, that speaks alone.
+    pub fn place_codec(&self, settings: &Settings) -> anyhow::Result<Place> {
+        let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
+        picked.place_alone(bicodec::part(&self.config))
+    }
+
+    /// The recording of the arguments, and what of it is wanted.
+    fn reference<'a>(&self, args: &'a TtsArgs) -> Option<Reference<'a>> {
+        let words = args.ref_text.clone().filter(|text| !text.trim().is_empty());
+        let kept = args.save_voice.is_some() && self.parts.wav2vec2.is_dir();
+        Some(Reference {
+            wav: args.clone.as_ref()?,
+            semantic: words.is_some() || kept,
+            text: words,
+        })
+    }
+
+    /// The voice that the arguments ask for; a recording is listened to at `place`.
+    pub fn manner(
+        &self,
+        args: &TtsArgs,
+        settings: &Settings,
+        place: &LoadOptions,
+    ) -> anyhow::Result<Manner> {
         if let Some(name) = &args.voice {
             let voice = voices::load(name, settings)?;
             let codes = bicodec::global_codes(&self.config);
@@ -68,24 +122,16 @@ impl Studio {
                 .map_err(|e| CliError::Corrupt(format!("voice '{name}': {e}; remove it with 'crane voices rm {name}' and make it again")))?;
             return Ok(Manner::Voice(voice));
         }
-        let Some(wav) = &args.clone else {
+        let Some(reference) = self.reference(args) else {
             return Ok(Manner::Style {
                 style: args.style(),
                 chosen: None,
             });
         };
-        let words = args.ref_text.clone().filter(|text| !text.trim().is_empty());
-        let kept = args.save_voice.is_some() && self.parts.wav2vec2.is_dir();
-        let reference = Reference {
-            wav,
-            semantic: words.is_some() || kept,
-            text: words,
-        };
         let polled = interrupt::Deferred::new();
         let mut note = |text: String| settings.note(&text);
-        let voice = listen(&self.folder, &reference, &mut note, &|| {
-            !interrupt::pressed()
-        })?;
+        let go_on = || !interrupt::pressed();
+        let voice = listen(&self.folder, &reference, place, &mut note, &go_on)?;
         drop(polled);
         match interrupt::pressed() {
             true => Err(CliError::Interrupted.into()),
@@ -131,22 +177,17 @@ impl Studio {
         Ok(Decoder::load(&loader, &self.config)?)
     }
 
-    /// Language model and codec.
-    pub fn load(&self, args: &TtsArgs, settings: &Settings) -> anyhow::Result<Speaker> {
-        let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
-        let checkpoint = Checkpoint::open(&self.parts.llm)?;
-        let options = LoadOptions {
-            dtype: settings.dtype,
-            quant: args.quant.quant.choice(),
-            cache: settings.cache,
-            ..LoadOptions::default()
-        };
-        let codec = bicodec::part(&self.config);
-        let mut place = picked.place(&checkpoint, options, args.ctx_size, codec)?;
-        settings.detail(&place.detail);
-        let loader = Loader::new(&checkpoint, &place.options)?;
+    /// The language model `llm` and the codec, at `place`.
+    pub fn load(
+        &self,
+        args: &TtsArgs,
+        settings: &Settings,
+        llm: &Checkpoint,
+        mut place: Place,
+    ) -> anyhow::Result<Speaker> {
+        let loader = Loader::new(llm, &place.options)?;
         let (model, tokenizer, decoder) = std::thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| Tokenizer::open(&checkpoint));
+            let tokenizer = scope.spawn(|| Tokenizer::open(llm));
             let model = place.load(&loader, &|loader| models::load(loader, args.ctx_size));
             let decoder = self.decoder(args, settings, &place.options);
             (model, tokenizer.join(), decoder)

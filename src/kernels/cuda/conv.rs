@@ -5,12 +5,14 @@
 //! few for all of a GPU split their sums; how, is said when they are made, so that a result is summed in the same order
 //! wherever it lies in a signal and however long that is.
 
+mod between;
 mod filter;
 mod pointwise;
 mod signal;
 
 use std::sync::Arc;
 
+pub use between::Heads;
 pub use filter::{Filter, Spacing};
 pub use pointwise::{affine, channel_norm, Affine, ChannelNorm, Depthwise};
 pub use signal::Signal;
@@ -28,6 +30,12 @@ pub enum Function<'a> {
     /// The exact one.
     Gelu,
     Tanh,
+    Relu,
+    /// `scale · max(x, 0) + shift`, two numbers for each row.
+    ReluAffine {
+        scale: &'a Buffer,
+        shift: &'a Buffer,
+    },
 }
 
 /// What becomes of the results of a [`Filter`].
@@ -51,6 +59,7 @@ struct OutArgument {
     plain: Address,
     active: Address,
     alpha: Address,
+    shift: Address,
     rows: u32,
     len: u32,
     stride: u32,
@@ -59,14 +68,14 @@ struct OutArgument {
 }
 
 impl Out<'_> {
-    /// Gives the signals that are written the shape of `rows` times `phases · columns` results, and names them.
+    /// Gives the signals that are written the shape of `rows` times `phases · columns` results, and names them. `plain`
+    /// keeps its own shape where the results belong `within` it, from that channel on.
     fn prepare(
         self,
         gpu: &Arc<Gpu>,
         bias: &Buffer,
-        rows: usize,
-        columns: usize,
-        phases: usize,
+        [rows, columns, phases]: [usize; 3],
+        within: Option<usize>,
     ) -> Result<OutArgument, GpuError> {
         let len = columns * phases;
         let mut argument = OutArgument {
@@ -74,6 +83,7 @@ impl Out<'_> {
             plain: 0,
             active: 0,
             alpha: 0,
+            shift: 0,
             rows: rows as u32,
             len: columns as u32,
             stride: signal::stride(len) as u32,
@@ -84,25 +94,26 @@ impl Out<'_> {
             holds(bias, rows)?;
         }
         if let Some(plain) = self.plain {
-            match self.add {
-                false => plain.reshape(gpu, rows, len)?,
-                true => plain.check(rows, len)?,
+            match within {
+                Some(first) => plain.check_within(first, rows, len)?,
+                None if self.add => plain.check(rows, len)?,
+                None => plain.reshape(gpu, rows, len)?,
             }
-            argument.plain = plain.address(0);
+            argument.plain = plain.channel_address(within.unwrap_or(0));
         } else if self.add {
             return Err(GpuError::Unsupported("nothing to add results to".into()));
         }
         if let Some((active, function)) = self.active {
             active.reshape(gpu, rows, len)?;
             argument.active = active.address(0);
-            (argument.function, argument.alpha) = match function {
-                Function::Identity => (0, 0),
-                Function::Snake(alpha) => {
-                    holds(alpha, rows)?;
-                    (1, alpha.address())
-                }
-                Function::Gelu => (2, 0),
-                Function::Tanh => (3, 0),
+            let each = |numbers: &Buffer| holds(numbers, rows).map(|()| numbers.address());
+            (argument.function, argument.alpha, argument.shift) = match function {
+                Function::Identity => (0, 0, 0),
+                Function::Snake(alpha) => (1, each(alpha)?, 0),
+                Function::Gelu => (2, 0, 0),
+                Function::Tanh => (3, 0, 0),
+                Function::Relu => (4, 0, 0),
+                Function::ReluAffine { scale, shift } => (5, each(scale)?, each(shift)?),
             };
         }
         Ok(argument)

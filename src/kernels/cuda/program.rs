@@ -26,6 +26,7 @@ const SOURCE: &str = concat!(
     include_str!("device/encoder.cu"),
     include_str!("device/segments.cu"),
     include_str!("device/conv.cu"),
+    include_str!("device/signals.cu"),
 );
 
 /// What `nvcc` made of it when crane was built; empty where there was none.

@@ -1,9 +1,8 @@
 //! ECAPA-TDNN (Desplanques et al., 2020, arXiv:2005.07143), as far as BiCodec reads it: the features before its pooling.
 //! Here the batch norm follows the ReLU, and each unit of a Res2 block reads what the one before it made.
 
-use crate::kernels::conv::{add, Activation, Filter, Out, Signal};
 use crate::kernels::Unit;
-use crate::nn::conv::{conv, pointwise, ConvShape};
+use crate::nn::conv::{Conv, ConvShape, Failed, Function, Out, Signal, Space, Vector};
 use crate::weights::{Loader, WeightsError};
 
 /// Channels of the blocks; the reference takes no other.
@@ -22,22 +21,22 @@ const BATCH_NORM_EPS: f32 = 1e-5;
 pub struct Ecapa {
     first: UnitLayer,
     blocks: Vec<Block>,
-    last: Filter,
+    last: Conv,
 }
 
 /// Convolution, ReLU, batch norm.
 struct UnitLayer {
-    filter: Filter,
-    scale: Vec<f32>,
-    shift: Vec<f32>,
+    conv: Conv,
+    scale: Vector,
+    shift: Vector,
 }
 
 struct Block {
     enter: UnitLayer,
     groups: Vec<UnitLayer>,
     leave: UnitLayer,
-    squeeze: Filter,
-    excite: Filter,
+    squeeze: Conv,
+    excite: Conv,
 }
 
 impl UnitLayer {
@@ -61,18 +60,25 @@ impl UnitLayer {
             .map(|(b, (m, s))| b - m * s)
             .collect();
         Ok(Self {
-            filter: conv(loader, Unit::F32, conv_name, shape)?,
-            scale,
-            shift,
+            conv: Conv::load(loader, Unit::F32, conv_name, shape)?,
+            scale: Vector::given(loader, scale)?,
+            shift: Vector::given(loader, shift)?,
         })
     }
 
-    fn forward(&self, x: &Signal, out: &mut Signal) {
-        let function = Activation::ReluAffine {
+    /// Reads the channels of `x` from `first` on.
+    fn forward(
+        &self,
+        x: (&Signal, usize),
+        out: &mut Signal,
+        space: &mut Space,
+    ) -> Result<(), Failed> {
+        let function = Function::ReluAffine {
             scale: &self.scale,
             shift: &self.shift,
         };
-        self.filter.apply(x, Out::active(out, Unit::F32, function));
+        let out = Out::active(out, function);
+        self.conv.apply_within(x, out, 0, space)
     }
 }
 
@@ -94,7 +100,7 @@ impl Ecapa {
                 ConvShape::same(CHANNELS, mels, 5),
             )?,
             blocks: blocks.collect::<Result<_, _>>()?,
-            last: conv(
+            last: Conv::load(
                 loader,
                 Unit::F32,
                 "conv",
@@ -103,26 +109,38 @@ impl Ecapa {
         })
     }
 
-    /// `mel` `[bands, frames]` → `[FEATURES, frames]`.
-    pub fn forward(&self, mel: &Signal) -> Signal {
-        let mut x = Signal::default();
-        self.first.forward(mel, &mut x);
-        let mut all = Signal::default();
-        all.reshape(Unit::F32, FEATURES, mel.len());
+    /// `mel` `[bands, frames]` → `features` `[FEATURES, frames]`.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn forward(
+        &self,
+        mel: &Signal,
+        features: &mut Signal,
+        space: &mut Space,
+    ) -> Result<(), Failed> {
+        let [mut x, mut y, mut all] = [(); 3].map(|()| Signal::default());
+        self.first.forward((mel, 0), &mut x, space)?;
+        all.reshape(FEATURES, mel.len(), space)?;
+        let mut work = Work::default();
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x);
-            for channel in 0..CHANNELS {
-                all.channel_mut(i * CHANNELS + channel)
-                    .copy_from_slice(x.channel(channel));
-            }
+            block.forward(&x, &mut y, &mut work, space)?;
+            all.put(i * CHANNELS, 0, &y)?;
+            std::mem::swap(&mut x, &mut y);
         }
-        let mut features = Signal::default();
-        self.last.apply(
-            &all,
-            Out::active(&mut features, Unit::F32, Activation::Relu),
-        );
-        features
+        let out = Out::active(features, Function::Relu);
+        self.last.apply(&all, out, space)
     }
+}
+
+/// Memory of a block, used again by the next.
+#[derive(Default)]
+struct Work {
+    entered: Signal,
+    made: Signal,
+    means: Signal,
+    squeezed: Signal,
+    gates: Signal,
 }
 
 impl Block {
@@ -138,52 +156,39 @@ impl Block {
             enter: UnitLayer::load(&loader.under("0"), "conv", "bn", point)?,
             groups: groups.collect::<Result<_, _>>()?,
             leave: UnitLayer::load(&loader.under("2"), "conv", "bn", point)?,
-            squeeze: pointwise(loader, Unit::F32, "3.linear1", [SQUEEZED, CHANNELS], None)?,
-            excite: pointwise(loader, Unit::F32, "3.linear2", [CHANNELS, SQUEEZED], None)?,
+            squeeze: Conv::pointwise(loader, Unit::F32, "3.linear1", [SQUEEZED, CHANNELS], None)?,
+            excite: Conv::pointwise(loader, Unit::F32, "3.linear2", [CHANNELS, SQUEEZED], None)?,
         })
     }
 
-    fn forward(&self, x: &Signal) -> Signal {
-        let mut entered = Signal::default();
-        self.enter.forward(x, &mut entered);
+    fn forward(
+        &self,
+        x: &Signal,
+        y: &mut Signal,
+        work: &mut Work,
+        space: &mut Space,
+    ) -> Result<(), Failed> {
+        let Work {
+            entered,
+            made,
+            means,
+            squeezed,
+            gates,
+        } = work;
+        self.enter.forward((x, 0), entered, space)?;
         let width = CHANNELS / GROUPS;
-        let mut before: Option<Signal> = None;
         for (i, group) in self.groups.iter().enumerate() {
-            let mut read = Signal::default();
-            read.reshape(Unit::F32, width, x.len());
-            for channel in 0..width {
-                read.channel_mut(channel)
-                    .copy_from_slice(entered.channel(i * width + channel));
-            }
-            if let Some(before) = &before {
-                add(before, &mut read);
-            }
-            let mut made = Signal::default();
-            group.forward(&read, &mut made);
-            for channel in 0..width {
-                entered
-                    .channel_mut(i * width + channel)
-                    .copy_from_slice(made.channel(channel));
-            }
-            before = Some(made);
-        }
-        let mut y = Signal::default();
-        self.leave.forward(&entered, &mut y);
-        let means: Vec<f32> = (0..CHANNELS)
-            .map(|c| y.channel(c).iter().sum::<f32>() / y.len() as f32)
-            .collect();
-        let (mut squeezed, mut excited) = (Signal::default(), Signal::default());
-        self.squeeze.apply(
-            &Signal::from_channels(&means, CHANNELS),
-            Out::active(&mut squeezed, Unit::F32, Activation::Relu),
-        );
-        self.excite.apply(&squeezed, Out::plain(&mut excited));
-        for channel in 0..CHANNELS {
-            let gate = 1.0 / (1.0 + (-excited.channel(channel)[0]).exp());
-            for (y, x) in y.channel_mut(channel).iter_mut().zip(x.channel(channel)) {
-                *y = *y * gate + x;
+            group.forward((&*entered, i * width), made, space)?;
+            entered.put(i * width, 0, made)?;
+            if i + 1 < self.groups.len() {
+                entered.add((i + 1) * width, made)?;
             }
         }
-        y
+        self.leave.forward((&*entered, 0), y, space)?;
+        y.mean(means)?;
+        let out = Out::active(squeezed, Function::Relu);
+        self.squeeze.apply(means, out, space)?;
+        self.excite.apply(squeezed, Out::plain(gates), space)?;
+        y.gate(gates, x)
     }
 }

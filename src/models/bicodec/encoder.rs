@@ -8,7 +8,7 @@ use crate::models::ModelError;
 use crate::nn::conv::{self, Conv, ConvShape, Out, Space};
 use crate::weights::{Loader, WeightsError};
 
-/// The half of BiCodec that listens to what is said.
+/// The half of BiCodec that listens to what is said, on the GPU of its loader where there is one.
 pub struct SemanticEncoder {
     backbone: Backbone,
     stages: Stages,
@@ -95,7 +95,7 @@ impl SemanticEncoder {
     fn codes(&mut self, features: &Signal) -> Result<Vec<f32>, ModelError> {
         let (mut work, space) = (Work::default(), &mut self.space);
         let [mut read, mut x, mut y, mut z] = [(); 4].map(|()| conv::Signal::default());
-        read.put_rows(&features.to_rows(), features.channels(), space)?;
+        read.put_all(features, space)?;
         let norms = self.backbone.norms(None)?;
         self.backbone
             .forward(&read, &norms, &mut work, space, &mut x)?;

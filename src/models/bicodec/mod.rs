@@ -17,7 +17,7 @@ pub use config::BiCodecConfig;
 pub use decoder::{Decoder, Voice};
 pub use encoder::SemanticEncoder;
 pub use layout::tensors;
-pub use room::part;
+pub use room::{part, semantic_part, speaker_part};
 pub use speaker::SpeakerEncoder;
 
 use super::ModelError;

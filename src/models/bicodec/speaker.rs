@@ -3,9 +3,9 @@
 
 use super::config::SpeakerConfig;
 use super::ecapa::{Ecapa, FEATURES};
-use crate::kernels::conv::{Filter, Out, Signal};
-use crate::kernels::Unit;
-use crate::nn::conv::{packed, pointwise, ConvShape};
+use crate::kernels::{conv, Unit};
+use crate::models::ModelError;
+use crate::nn::conv::{Conv, Failed, Heads, Out, Signal, Space};
 use crate::weights::{Loader, WeightsError};
 
 /// Heads of the resampler and their width; the reference takes no others.
@@ -19,25 +19,39 @@ pub(super) fn inner(dim: usize) -> usize {
     dim * 4 * 2 / 3
 }
 
-/// Mel frames → global tokens.
+/// Mel frames → global tokens, on the GPU of its loader where there is one.
 pub struct SpeakerEncoder {
     ecapa: Ecapa,
-    project_context: Filter,
+    project_context: Conv,
     /// `[tokens, latent]`.
     latents: Vec<f32>,
     layers: Vec<Layer>,
+    heads: Heads,
     gamma: Vec<f32>,
     /// `[digits, latent]` and `[digits]`.
     project_in: (Vec<f32>, Vec<f32>),
     config: SpeakerConfig,
+    space: Space,
 }
 
 struct Layer {
-    to_q: Filter,
-    to_kv: Filter,
-    to_out: Filter,
-    expand: Filter,
-    contract: Filter,
+    to_q: Conv,
+    to_kv: Conv,
+    to_out: Conv,
+    expand: Conv,
+    contract: Conv,
+}
+
+/// Memory of a layer, used again by the next.
+#[derive(Default)]
+struct Work {
+    /// The latents and the context behind them.
+    seen: Signal,
+    q: Signal,
+    kv: Signal,
+    found: Signal,
+    wide: Signal,
+    gated: Signal,
 }
 
 impl SpeakerEncoder {
@@ -50,11 +64,18 @@ impl SpeakerEncoder {
         let dim = config.latent_dim;
         Ok(Self {
             ecapa: Ecapa::load(&loader.under("speaker_encoder"), config.input_dim)?,
-            project_context: pointwise(&at, Unit::F32, "proj_context", [dim, FEATURES], None)?,
+            project_context: Conv::pointwise(
+                &at,
+                Unit::F32,
+                "proj_context",
+                [dim, FEATURES],
+                None,
+            )?,
             latents: at.numbers("latents", &[config.token_num, dim])?,
             layers: (0..DEPTH)
                 .map(|i| Layer::load(&at.under(&format!("layers.{i}")), dim))
                 .collect::<Result<_, _>>()?,
+            heads: Heads::new(loader, HEADS, HEAD_DIM)?,
             gamma: at.numbers("norm.gamma", &[dim])?,
             project_in: (
                 loader.numbers(
@@ -64,35 +85,45 @@ impl SpeakerEncoder {
                 loader.numbers("quantizer.project_in.bias", &[config.fsq_levels.len()])?,
             ),
             config: config.clone(),
+            space: Space::new(loader, Unit::F32),
         })
     }
 
     /// `mel` `[bands, frames]` → tokens of the voice.
-    pub fn tokens(&self, mel: &Signal) -> Vec<u32> {
-        let latents = self.latents(mel);
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn tokens(&mut self, mel: &conv::Signal) -> Result<Vec<u32>, ModelError> {
+        let latents = self.latents(mel)?;
         let (weight, bias) = &self.project_in;
         let dim = self.config.latent_dim;
-        latents
-            .chunks_exact(dim)
-            .map(|latent| {
-                let rows = weight.chunks_exact(dim).zip(bias);
-                let z: Vec<f32> = rows
-                    .map(|(row, b)| b + row.iter().zip(latent).map(|(w, x)| w * x).sum::<f32>())
-                    .collect();
-                quantise(&z, &self.config.fsq_levels)
-            })
-            .collect()
+        let token = |latent: &[f32]| {
+            let rows = weight.chunks_exact(dim).zip(bias);
+            let z: Vec<f32> = rows
+                .map(|(row, b)| b + row.iter().zip(latent).map(|(w, x)| w * x).sum::<f32>())
+                .collect();
+            quantise(&z, &self.config.fsq_levels)
+        };
+        Ok(latents.chunks_exact(dim).map(token).collect())
     }
 
     /// What is quantised, `[tokens, latent]`.
-    fn latents(&self, mel: &Signal) -> Vec<f32> {
-        let features = self.ecapa.forward(mel);
-        let context = product(&self.project_context, &features);
-        let mut x = Signal::from_rows(&self.latents, self.config.latent_dim);
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn latents(&mut self, mel: &conv::Signal) -> Result<Vec<f32>, Failed> {
+        let space = &mut self.space;
+        let [mut read, mut features, mut context, mut x] = [(); 4].map(|()| Signal::default());
+        read.put_all(mel, space)?;
+        self.ecapa.forward(&read, &mut features, space)?;
+        self.project_context
+            .apply(&features, Out::plain(&mut context), space)?;
+        x.put_rows(&self.latents, self.config.latent_dim, space)?;
+        let mut work = Work::default();
         for layer in &self.layers {
-            layer.forward(&mut x, &context);
+            layer.forward(&mut x, &context, &self.heads, &mut work, space)?;
         }
-        let mut rows = x.to_rows();
+        let mut rows = x.into_host()?.to_rows();
         let root = (self.config.latent_dim as f32).sqrt();
         for row in rows.chunks_exact_mut(self.config.latent_dim) {
             let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
@@ -100,98 +131,52 @@ impl SpeakerEncoder {
                 *x = *x / norm * root * gamma;
             }
         }
-        rows
+        Ok(rows)
     }
 }
 
 impl Layer {
     fn load(loader: &Loader, dim: usize) -> Result<Self, WeightsError> {
         let width = HEADS * HEAD_DIM;
-        let bare = |name: &str, rows: usize, inputs: usize| {
-            let weights = loader.numbers(&format!("{name}.weight"), &[rows, inputs])?;
-            let shape = ConvShape::same(rows, inputs, 1);
-            packed(loader, Unit::F32, &weights, None, vec![0.0; rows], shape)
-        };
+        let bare = |name: &str, dims| Conv::bare(loader, Unit::F32, name, dims);
+        let with_bias = |name: &str, dims| Conv::pointwise(loader, Unit::F32, name, dims, None);
         Ok(Self {
-            to_q: bare("0.to_q", width, dim)?,
-            to_kv: bare("0.to_kv", 2 * width, dim)?,
-            to_out: bare("0.to_out", dim, width)?,
-            expand: pointwise(loader, Unit::F32, "1.0", [2 * inner(dim), dim], None)?,
-            contract: pointwise(loader, Unit::F32, "1.2", [dim, inner(dim)], None)?,
+            to_q: bare("0.to_q", [width, dim])?,
+            to_kv: bare("0.to_kv", [2 * width, dim])?,
+            to_out: bare("0.to_out", [dim, width])?,
+            expand: with_bias("1.0", [2 * inner(dim), dim])?,
+            contract: with_bias("1.2", [dim, inner(dim)])?,
         })
     }
 
     /// `x` `[latent, tokens]` looks at itself and at `context` `[latent, frames]`.
-    fn forward(&self, x: &mut Signal, context: &Signal) {
-        let seen = beside(x, context);
-        let (q, kv) = (product(&self.to_q, x), product(&self.to_kv, &seen));
-        add_product(&self.to_out, &attend(&q, &kv), x);
-        let wide = product(&self.expand, x);
-        let inner = wide.channels() / 2;
-        let mut gated = Signal::default();
-        gated.reshape(Unit::F32, inner, wide.len());
-        for channel in 0..inner {
-            let mut gate = wide.channel(inner + channel).to_vec();
-            crate::kernels::conv::gelu_in_place(crate::kernels::Simd::detect(), &mut gate);
-            let values = wide.channel(channel).iter().zip(&gate);
-            for (out, (x, gate)) in gated.channel_mut(channel).iter_mut().zip(values) {
-                *out = x * gate;
-            }
-        }
-        add_product(&self.contract, &gated, x);
+    fn forward(
+        &self,
+        x: &mut Signal,
+        context: &Signal,
+        heads: &Heads,
+        work: &mut Work,
+        space: &mut Space,
+    ) -> Result<(), Failed> {
+        let Work {
+            seen,
+            q,
+            kv,
+            found,
+            wide,
+            gated,
+        } = work;
+        seen.reshape(x.channels(), x.len() + context.len(), space)?;
+        seen.put(0, 0, x)?;
+        seen.put(0, x.len(), context)?;
+        self.to_q.apply(x, Out::plain(q), space)?;
+        self.to_kv.apply(seen, Out::plain(kv), space)?;
+        heads.attend(q, [&*kv, &*kv], [0, HEADS * HEAD_DIM], found)?;
+        self.to_out.apply(found, Out::added(x), space)?;
+        self.expand.apply(x, Out::plain(wide), space)?;
+        wide.gated(gated)?;
+        self.contract.apply(gated, Out::added(x), space)
     }
-}
-
-/// The channels of `a` with the samples of `b` after its own.
-fn beside(a: &Signal, b: &Signal) -> Signal {
-    let mut out = Signal::default();
-    out.reshape(Unit::F32, a.channels(), a.len() + b.len());
-    for channel in 0..a.channels() {
-        let (first, second) = out.channel_mut(channel).split_at_mut(a.len());
-        first.copy_from_slice(a.channel(channel));
-        second.copy_from_slice(b.channel(channel));
-    }
-    out
-}
-
-/// Softmax attention of all of `q` `[heads · dim, n]` to all of `kv`, keys and then values, `[2 · heads · dim, m]`.
-fn attend(q: &Signal, kv: &Signal) -> Signal {
-    let width = HEADS * HEAD_DIM;
-    let mut out = Signal::default();
-    out.reshape(Unit::F32, width, q.len());
-    let scale = (HEAD_DIM as f32).powf(-0.5);
-    let mut scores = vec![0f32; kv.len()];
-    for head in 0..HEADS {
-        let channels = head * HEAD_DIM..(head + 1) * HEAD_DIM;
-        for token in 0..q.len() {
-            scores.fill(0.0);
-            for channel in channels.clone() {
-                let x = q.channel(channel)[token] * scale;
-                for (score, key) in scores.iter_mut().zip(kv.channel(channel)) {
-                    *score += x * key;
-                }
-            }
-            let most = scores.iter().copied().fold(f32::MIN, f32::max);
-            scores.iter_mut().for_each(|s| *s = (*s - most).exp());
-            let sum: f32 = scores.iter().sum();
-            for channel in channels.clone() {
-                let values = kv.channel(width + channel).iter().zip(&scores);
-                let total: f32 = values.map(|(value, score)| value * score).sum();
-                out.channel_mut(channel)[token] = total / sum;
-            }
-        }
-    }
-    out
-}
-
-pub(super) fn product(filter: &Filter, x: &Signal) -> Signal {
-    let mut out = Signal::default();
-    filter.apply(x, Out::plain(&mut out));
-    out
-}
-
-fn add_product(filter: &Filter, x: &Signal, out: &mut Signal) {
-    filter.apply(x, Out::added(out));
 }
 
 /// The code of `z`, a number for each of `levels`; the first digit counts least.

@@ -43,6 +43,14 @@ fn layer_norm_eps() -> f64 {
     1e-5
 }
 
+/// Frames of so many samples, of which the first has `first` and each other begins `hop` later.
+pub(super) fn frames([first, hop]: [usize; 2], samples: usize) -> usize {
+    match samples < first {
+        true => 0,
+        false => (samples - first) / hop + 1,
+    }
+}
+
 /// The largest size of anything.
 const LARGEST: usize = 1 << 16;
 
@@ -59,6 +67,19 @@ impl Wav2Vec2Config {
         let config: Self = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
         config.check().map_err(wrong)?;
         Ok(config)
+    }
+
+    /// Samples of the first frame, and from one frame to the next.
+    pub(super) fn window(&self) -> [usize; 2] {
+        let steps = self.conv_kernel.iter().zip(&self.conv_stride).rev();
+        steps.fold([1, 1], |[first, hop], (kernel, stride)| {
+            [(first - 1) * stride + kernel, hop * stride]
+        })
+    }
+
+    /// Frames of so many samples.
+    pub fn frames(&self, samples: usize) -> usize {
+        frames(self.window(), samples)
     }
 
     fn check(&self) -> Result<(), String> {

@@ -1,7 +1,7 @@
-//! A convolution wherever it is computed, and what becomes of its results.
+//! A convolution wherever it is computed.
 
-use super::{ConvShape, Numbers, Signal, Vector};
-use crate::kernels::conv::{self as host, activate, Activation, Filter};
+use super::{ConvShape, Numbers, Out, Signal};
+use crate::kernels::conv::{self as host, activate, Filter};
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{self, GpuError};
 use crate::kernels::{Simd, Unit};
@@ -25,6 +25,7 @@ enum Held {
     Host {
         filter: Filter,
         transposed: bool,
+        stride: usize,
     },
     #[cfg(feature = "cuda")]
     Gpu(cuda::conv::Filter),
@@ -34,88 +35,10 @@ enum Held {
 pub struct Space {
     /// What the signals between convolutions are kept as on the CPU.
     unit: Unit,
+    /// A signal as a convolution with a stride reads it on the CPU.
+    split: host::Signal,
     #[cfg(feature = "cuda")]
     scratch: Option<cuda::conv::Scratch>,
-}
-
-/// A function of each result.
-#[derive(Clone, Copy)]
-pub enum Function<'a> {
-    Identity,
-    /// `x + sin²(α·x) / (α + 1e-9)`, an `α` for each row (Ziyin et al., 2020, arXiv:2006.08195).
-    Snake(&'a Vector),
-    /// The exact one.
-    Gelu,
-    Tanh,
-}
-
-/// What becomes of the results of a [`Conv`].
-#[derive(Default)]
-pub struct Out<'a> {
-    /// Where they go.
-    pub plain: Option<&'a mut Signal>,
-    /// They are added to what `plain` holds, instead of replacing it.
-    pub add: bool,
-    /// Where a function of them (after adding) goes; after a transposed convolution beside `plain` only.
-    pub active: Option<Active<'a>>,
-    /// Instead of the layer's own, `[rows]`.
-    pub bias: Option<&'a Vector>,
-}
-
-/// Where a function of the results goes.
-pub struct Active<'a> {
-    pub to: &'a mut Signal,
-    pub function: Function<'a>,
-    /// As f32, whatever the convolutions compute in: no convolution reads it.
-    pub exact: bool,
-}
-
-impl<'a> Out<'a> {
-    /// The results as they are.
-    pub fn plain(to: &'a mut Signal) -> Self {
-        Self {
-            plain: Some(to),
-            ..Self::default()
-        }
-    }
-
-    /// The results, added to what is there.
-    pub fn added(to: &'a mut Signal) -> Self {
-        Self {
-            plain: Some(to),
-            add: true,
-            ..Self::default()
-        }
-    }
-
-    /// A function of them, for the next convolution.
-    pub fn active(to: &'a mut Signal, function: Function<'a>) -> Self {
-        Self::default().and(to, function)
-    }
-
-    /// A function of them as f32.
-    pub fn exact(to: &'a mut Signal, function: Function<'a>) -> Self {
-        Self {
-            active: Some(Active {
-                to,
-                function,
-                exact: true,
-            }),
-            ..Self::default()
-        }
-    }
-
-    /// Also a function of them, for the next convolution.
-    pub fn and(self, to: &'a mut Signal, function: Function<'a>) -> Self {
-        Self {
-            active: Some(Active {
-                to,
-                function,
-                exact: false,
-            }),
-            ..self
-        }
-    }
 }
 
 impl Space {
@@ -125,6 +48,7 @@ impl Space {
         let _ = loader;
         Self {
             unit,
+            split: host::Signal::default(),
             #[cfg(feature = "cuda")]
             scratch: loader.gpu().map(cuda::conv::Scratch::new),
         }
@@ -137,6 +61,14 @@ impl Space {
         }
     }
 
+    /// Whether signals lie on a GPU.
+    pub(in crate::nn) fn on_gpu(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.scratch.is_some();
+        #[cfg(not(feature = "cuda"))]
+        return false;
+    }
+
     #[cfg(feature = "cuda")]
     pub(super) fn gpu(&self) -> Option<&std::sync::Arc<cuda::Gpu>> {
         self.scratch.as_ref().map(cuda::conv::Scratch::gpu)
@@ -144,10 +76,62 @@ impl Space {
 }
 
 impl Conv {
-    /// Reads `name.weight` `[rows, channels, size]`, times `gain`, and `name.bias` `[rows]`.
+    /// Reads `name.weight` `[rows, channels, size]` and `name.bias` `[rows]`.
     ///
     /// # Errors
     /// A tensor that is missing or of another shape; no memory.
+    pub fn load(
+        loader: &Loader,
+        unit: Unit,
+        name: &str,
+        shape: ConvShape,
+    ) -> Result<Self, WeightsError> {
+        Self::of(loader, unit, Numbers::plain(loader, name, shape)?)
+    }
+
+    /// Of numbers at hand: `weights` `[rows, channels, size]` and `bias` `[rows]`.
+    ///
+    /// # Errors
+    /// No memory.
+    ///
+    /// # Panics
+    /// Numbers that do not fit the shape.
+    pub fn given(
+        loader: &Loader,
+        unit: Unit,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+        shape: ConvShape,
+    ) -> Result<Self, WeightsError> {
+        let numbers = Numbers {
+            weights,
+            scales: None,
+            bias,
+            shape,
+            transposed: false,
+        };
+        Self::of(loader, unit, numbers)
+    }
+
+    /// A linear layer over channels without a bias: `name.weight` `[rows, channels]`.
+    ///
+    /// # Errors
+    /// As [`Conv::load`].
+    pub fn bare(
+        loader: &Loader,
+        unit: Unit,
+        name: &str,
+        [rows, channels]: [usize; 2],
+    ) -> Result<Self, WeightsError> {
+        let weights = loader.numbers(&format!("{name}.weight"), &[rows, channels])?;
+        let shape = ConvShape::same(rows, channels, 1);
+        Self::given(loader, unit, weights, vec![0.0; rows], shape)
+    }
+
+    /// As [`Conv::load`], the weight times `gain`.
+    ///
+    /// # Errors
+    /// As [`Conv::load`].
     pub fn scaled(
         loader: &Loader,
         unit: Unit,
@@ -164,7 +148,7 @@ impl Conv {
     /// `g · v / ‖v‖` (Salimans and Kingma, 2016, arXiv:1602.07868), and `name.bias` `[rows]`.
     ///
     /// # Errors
-    /// As [`Conv::scaled`].
+    /// As [`Conv::load`].
     pub fn weight_norm(
         loader: &Loader,
         unit: Unit,
@@ -182,7 +166,7 @@ impl Conv {
     /// `name.bias`, whose result is `shape.stride` times as long.
     ///
     /// # Errors
-    /// As [`Conv::scaled`].
+    /// As [`Conv::load`].
     pub fn weight_norm_transposed(
         loader: &Loader,
         unit: Unit,
@@ -200,7 +184,7 @@ impl Conv {
     /// `[rows]` where there are any.
     ///
     /// # Errors
-    /// As [`Conv::scaled`].
+    /// As [`Conv::load`].
     pub fn pointwise(
         loader: &Loader,
         unit: Unit,
@@ -215,15 +199,20 @@ impl Conv {
         )
     }
 
-    fn of(loader: &Loader, unit: Unit, numbers: Numbers) -> Result<Self, WeightsError> {
+    pub(super) fn of(loader: &Loader, unit: Unit, numbers: Numbers) -> Result<Self, WeightsError> {
         let (bias, transposed) = (numbers.bias.clone(), numbers.transposed);
+        let stride = numbers.shape.stride;
         #[cfg(feature = "cuda")]
         if let Some(gpu) = loader.gpu() {
             let held = Held::Gpu(numbers.upload(gpu)?);
             return Ok(Self { held, bias });
         }
         let filter = numbers.pack(loader, unit)?;
-        let held = Held::Host { filter, transposed };
+        let held = Held::Host {
+            filter,
+            transposed,
+            stride,
+        };
         Ok(Self { held, bias })
     }
 
@@ -238,39 +227,85 @@ impl Conv {
     /// Those of a GPU.
     ///
     /// # Panics
-    /// Signals of other shapes or units.
+    /// Signals of other shapes or units; after a stride anything but plain results.
     pub fn apply(&self, x: &Signal, out: Out, space: &mut Space) -> Result<(), Failed> {
         match &self.held {
-            Held::Host { filter, transposed } => on_host(filter, *transposed, x, out, space),
+            Held::Host {
+                filter,
+                transposed: true,
+                ..
+            } => transposed_on_host(filter, x.host()?, out.on_host(space.unit)?),
+            Held::Host { filter, stride, .. } if *stride > 1 => {
+                let out = out.on_host(space.unit)?;
+                strided_on_host(filter, *stride, x.host()?, out, &mut space.split);
+            }
+            Held::Host { filter, .. } => filter.apply(x.host()?, out.on_host(space.unit)?),
             #[cfg(feature = "cuda")]
             Held::Gpu(filter) => {
                 let scratch = space.scratch.as_mut().ok_or_else(GpuError::elsewhere)?;
-                filter.apply(x.gpu()?, out.on_gpu()?, scratch)
+                filter.apply(x.gpu()?, out.on_gpu()?, scratch)?;
             }
         }
+        Ok(())
+    }
+
+    /// The same for one of several groups: reads the channels of `x` from `first` on, and writes those of `out.plain`,
+    /// which has its shape, from `first_out` on.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    ///
+    /// # Panics
+    /// As [`Conv::apply`]; a stride.
+    pub fn apply_within(
+        &self,
+        (x, first): (&Signal, usize),
+        out: Out,
+        first_out: usize,
+        space: &mut Space,
+    ) -> Result<(), Failed> {
+        match &self.held {
+            Held::Host { filter, stride, .. } => {
+                assert_eq!(*stride, 1, "one sample after the other");
+                filter.apply_within(x.host()?, first, out.on_host(space.unit)?, first_out);
+            }
+            #[cfg(feature = "cuda")]
+            Held::Gpu(filter) => {
+                let scratch = space.scratch.as_mut().ok_or_else(GpuError::elsewhere)?;
+                filter.apply_within((x.gpu()?, first), out.on_gpu()?, first_out, scratch)?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn on_host(
+/// Reads the signal as `split`, whose last sample may not be whole.
+fn strided_on_host(
     filter: &Filter,
-    transposed: bool,
-    x: &Signal,
-    out: Out,
-    space: &Space,
-) -> Result<(), Failed> {
-    let bias = out.bias.map(Vector::host).transpose()?;
-    let active = match out.active {
-        Some(active) => Some((
-            active.to.host_mut(),
-            space.unit(active.exact),
-            active.function.on_host()?,
-        )),
-        None => None,
-    };
-    let (x, plain) = (x.host()?, out.plain.map(Signal::host_mut));
-    match (active, plain) {
-        // Its phases write every so many samples each: the function follows when they are together.
-        (Some((active, unit, function)), Some(plain)) if transposed => {
+    stride: usize,
+    x: &host::Signal,
+    out: host::Out,
+    split: &mut host::Signal,
+) {
+    assert!(
+        out.active.is_none() && !out.add,
+        "plain results of a convolution with a stride"
+    );
+    let Some(plain) = out.plain else { return };
+    x.split(stride, split);
+    filter.apply(split, host::Out::plain(plain));
+    plain.truncate(filter.strided_len(x.len(), stride));
+}
+
+/// Its phases write every so many samples each: a function follows when they are together.
+fn transposed_on_host(filter: &Filter, x: &host::Signal, out: host::Out) {
+    match out {
+        host::Out {
+            plain: Some(plain),
+            active: Some((active, unit, function)),
+            bias,
+            ..
+        } => {
             let out = host::Out {
                 bias,
                 ..host::Out::plain(plain)
@@ -278,26 +313,6 @@ fn on_host(
             filter.apply(x, out);
             activate(Simd::detect(), plain, function, unit, active);
         }
-        (active, plain) => filter.apply(
-            x,
-            host::Out {
-                plain,
-                add: out.add,
-                active,
-                bias,
-            },
-        ),
-    }
-    Ok(())
-}
-
-impl<'a> Function<'a> {
-    fn on_host(self) -> Result<Activation<'a>, Failed> {
-        Ok(match self {
-            Self::Identity => Activation::Identity,
-            Self::Snake(alpha) => Activation::Snake(alpha.host()?),
-            Self::Gelu => Activation::Gelu,
-            Self::Tanh => Activation::Tanh,
-        })
+        out => filter.apply(x, out),
     }
 }

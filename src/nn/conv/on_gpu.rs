@@ -67,6 +67,11 @@ impl<'a> Out<'a> {
                     Function::Snake(alpha) => gpu::Function::Snake(alpha.gpu()?),
                     Function::Gelu => gpu::Function::Gelu,
                     Function::Tanh => gpu::Function::Tanh,
+                    Function::Relu => gpu::Function::Relu,
+                    Function::ReluAffine { scale, shift } => gpu::Function::ReluAffine {
+                        scale: scale.gpu()?,
+                        shift: shift.gpu()?,
+                    },
                 };
                 Some((active.to.gpu_mut(), function))
             }

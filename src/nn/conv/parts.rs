@@ -8,7 +8,7 @@ use super::{Failed, Signal, Space};
 use crate::kernels::conv::{channel_norm, depthwise, ChannelNorm};
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{self, GpuError};
-use crate::kernels::Simd;
+use crate::kernels::{Simd, Unit};
 use crate::weights::{Loader, WeightsError};
 
 /// Numbers of a layer, one a channel most of the time.
@@ -57,7 +57,16 @@ impl Vector {
     /// # Errors
     /// A tensor that is missing or of another shape; no memory.
     pub fn load(loader: &Loader, name: &str, dims: &[usize]) -> Result<Self, WeightsError> {
-        let numbers = loader.numbers(name, dims)?;
+        Self::given(loader, loader.numbers(name, dims)?)
+    }
+
+    /// Numbers at hand, where the tensors of `loader` go.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn given(loader: &Loader, numbers: Vec<f32>) -> Result<Self, WeightsError> {
+        #[cfg(not(feature = "cuda"))]
+        let _ = loader;
         #[cfg(feature = "cuda")]
         if let Some(gpu) = loader.gpu() {
             let buffer = cuda::Buffer::of_numbers(gpu, &numbers)?;
@@ -152,14 +161,32 @@ impl Norm {
         out: &mut Signal,
         space: &Space,
     ) -> Result<(), Failed> {
+        self.activated(x, false, space.unit(exact), out)
+    }
+
+    /// `out` becomes the GELU of the norm of `x`, as f32.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn gelu(&self, x: &Signal, out: &mut Signal) -> Result<(), Failed> {
+        self.activated(x, true, Unit::F32, out)
+    }
+
+    fn activated(
+        &self,
+        x: &Signal,
+        gelu: bool,
+        unit: Unit,
+        out: &mut Signal,
+    ) -> Result<(), Failed> {
         match self {
             Self::Host(norm) => {
-                let (simd, unit) = (Simd::detect(), space.unit(exact));
-                channel_norm(simd, x.host()?, norm, false, unit, out.host_mut());
+                let (simd, out) = (Simd::detect(), out.host_mut());
+                channel_norm(simd, x.host()?, norm, gelu, unit, out);
                 Ok(())
             }
             #[cfg(feature = "cuda")]
-            Self::Gpu(norm) => cuda::conv::channel_norm(x.gpu()?, None, norm, out.gpu_mut()),
+            Self::Gpu(norm) => cuda::conv::channel_norm(x.gpu()?, None, norm, gelu, out.gpu_mut()),
         }
     }
 }
@@ -208,7 +235,7 @@ impl Depthwise {
             #[cfg(feature = "cuda")]
             Self::Gpu(first) => match norm {
                 Norm::Gpu(norm) => {
-                    cuda::conv::channel_norm(x.gpu()?, Some(first), norm, out.gpu_mut())
+                    cuda::conv::channel_norm(x.gpu()?, Some(first), norm, false, out.gpu_mut())
                 }
                 Norm::Host(_) => Err(GpuError::elsewhere()),
             },

@@ -6,7 +6,7 @@ use super::{Failed, Space};
 use crate::kernels::conv::{self as host, activate, Activation};
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{self, GpuError};
-use crate::kernels::Simd;
+use crate::kernels::{Simd, Unit};
 
 /// Samples `[channels, len]` where the layers compute that write them. Memory is kept from use to use.
 pub enum Signal {
@@ -25,6 +25,64 @@ impl Default for Signal {
 }
 
 impl Signal {
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::Host(x) => x.channels(),
+            #[cfg(feature = "cuda")]
+            Self::Gpu(x) => x.channels(),
+        }
+    }
+
+    /// Samples of a channel.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Host(x) => x.len(),
+            #[cfg(feature = "cuda")]
+            Self::Gpu(x) => x.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Becomes `[channels, len]` where `space` computes; the samples are whatever they are.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn reshape(&mut self, channels: usize, len: usize, space: &Space) -> Result<(), Failed> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = space.gpu() {
+            return self.gpu_mut().reshape(gpu, channels, len);
+        }
+        // Where it computes does not matter with one memory.
+        let _ = space;
+        self.host_mut().reshape(Unit::F32, channels, len);
+        Ok(())
+    }
+
+    /// Copies `x` to where its first sample is to be sample `start` of channel `channel`.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    ///
+    /// # Panics
+    /// It does not fit there.
+    pub fn put(&mut self, channel: usize, start: usize, x: &Self) -> Result<(), Failed> {
+        match self {
+            Self::Host(out) => {
+                let x = x.host()?;
+                for from in 0..x.channels() {
+                    out.channel_mut(channel + from)[start..start + x.len()]
+                        .copy_from_slice(x.channel(from));
+                }
+                Ok(())
+            }
+            #[cfg(feature = "cuda")]
+            Self::Gpu(out) => out.put(channel, start, x.gpu()?),
+        }
+    }
+
     /// Becomes `numbers`, `[len, channels]`, sample by sample, where `space` computes.
     ///
     /// # Errors
@@ -92,7 +150,7 @@ impl Signal {
         }
     }
 
-    pub(super) fn host(&self) -> Result<&host::Signal, Failed> {
+    pub(in crate::nn) fn host(&self) -> Result<&host::Signal, Failed> {
         match self {
             Self::Host(x) => Ok(x),
             #[cfg(feature = "cuda")]

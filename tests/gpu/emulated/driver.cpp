@@ -18,6 +18,7 @@ namespace device {
 #include "../../../src/kernels/cuda/device/encoder.cu"
 #include "../../../src/kernels/cuda/device/segments.cu"
 #include "../../../src/kernels/cuda/device/conv.cu"
+#include "../../../src/kernels/cuda/device/signals.cu"
 }  // namespace device
 
 #include <map>

@@ -7,11 +7,12 @@ use crane::bench::{speech, vision as bench};
 use crane::models::bicodec;
 use crane::models::vision::Shape;
 use crane::models::{Footprint, Part};
+use crane::speech::reference;
 use crane::vision::Viewer;
 use crane::weights::{Checkpoint, LoadOptions, Loader};
 use serde_json::Value;
 
-use super::{crane, free, libraries, peak, said, says};
+use super::{crane, free, libraries, peak, peaks, said, says};
 use crate::eye::{folder as eyes, gguf};
 use crate::voice::folder as voices;
 
@@ -79,14 +80,64 @@ fn an_image_encoder_takes_no_more_than_was_counted() {
 fn a_codec_takes_no_more_than_was_counted() {
     let model = speech::Model::synthetic().unwrap();
     let part = model.codec_part();
-    let (taken, text) = peak(&bench_of("tts", &[]));
+    let (peaks, output) = peaks(&bench_of("tts", &[]));
+    let text = String::from_utf8(output.stdout).unwrap();
     measured(&text, &["llm", "codec", "codec-stream", "speech"]);
+    // Limits are measured before; a recording is read behind.
+    let [.., taken, _] = peaks[..] else {
+        panic!("{peaks:?}")
+    };
     let llm = alone(model.llm(), speech::CONTEXT);
     let need = llm.beside_another(part);
     let need = need.weights + need.loading.max(need.cache + need.work);
     // Five seconds are decoded, where eight are computed in one go; sums are few on this GPU.
     close("tts", taken, need, part.work);
     assert!(taken > llm.weights + part.weights);
+}
+
+#[test]
+fn what_reads_a_recording_takes_no_more_than_was_counted() {
+    let model = speech::Model::synthetic().unwrap();
+    let (taken, text) = peak(&bench_of("tts", &["--quant", "q4k"]));
+    measured(&text, &["encode"]);
+    let part = model.listener_part();
+    // The encoders work one after the other; sums are few on this GPU.
+    close("encode", taken, part.weights + part.work, part.work);
+    assert!(taken > part.weights * 9 / 10);
+}
+
+/// A minute of noise.
+fn minute(folder: &Path) -> String {
+    let path = folder.join("minute.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(&path, spec).unwrap();
+    for id in crate::ids(1, 60 * 16_000, 20_000) {
+        wav.write_sample(id as i16 - 10_000).unwrap();
+    }
+    wav.finalize().unwrap();
+    path.to_str().unwrap().to_string()
+}
+
+#[test]
+fn listening_takes_no_more_than_was_counted() {
+    let (model, home) = (voices::spark(), tempfile::tempdir().unwrap());
+    let (_, config) = bicodec::open(&model.join("BiCodec")).unwrap();
+    let part = reference::part(model, &config, true).unwrap();
+    let (model, wav) = (model.to_str().unwrap(), minute(home.path()));
+    let args = ["tts", "-m", model, "--clone", &wav, "--save-voice", "noise"];
+    // What a GPU that does not compute hears is no voice, and how that ends does not count.
+    let (peaks, _) = peaks(&[&args[..], &["--device", "cuda", "-q"]].concat());
+    println!("{peaks:?}");
+    // Three encoders, one after the other.
+    assert_eq!(peaks.len(), 3);
+    let need = part.weights + part.work;
+    let most = peaks.into_iter().max().unwrap();
+    close("listening", most, need, part.work + part.weights / 2);
 }
 
 fn bench_of<'a>(task: &'a str, args: &[&'a str]) -> Vec<&'a str> {
@@ -183,6 +234,52 @@ fn a_codec_is_weighed_beside_the_language_model() {
         wav.to_str().unwrap(),
     ];
     weighs_all(&args, between(&llm, bicodec::part(&config)));
+}
+
+#[test]
+fn listening_is_weighed_where_nothing_is_said() {
+    let model = voices::spark();
+    let (_, config) = bicodec::open(&model.join("BiCodec")).unwrap();
+    let part = reference::part(model, &config, true).unwrap();
+    let need = Footprint::alone(part).total();
+    let wav = voices::fixture("reference.wav");
+    let args = [
+        "tts",
+        "-m",
+        model.to_str().unwrap(),
+        "--clone",
+        wav.to_str().unwrap(),
+        "--ref-text",
+        "hello",
+        "--save-voice",
+        "heard",
+    ];
+    let room = [need - (8 << 20), need + (8 << 20)];
+    weighs_all(&args, room.map(|bytes| bytes.to_string()));
+}
+
+#[test]
+fn a_codec_that_speaks_alone_is_weighed() {
+    let model = voices::spark();
+    let (_, config) = bicodec::open(&model.join("BiCodec")).unwrap();
+    let need = Footprint::alone(bicodec::part(&config)).total();
+    let folder = tempfile::tempdir().unwrap();
+    let (tokens, wav) = (folder.path().join("a.json"), folder.path().join("a.wav"));
+    let globals: Vec<u32> = (0..32).collect();
+    let spoken =
+        serde_json::json!({"global": globals, "pieces": [{"text": "a", "semantic": [1, 2, 3]}]});
+    std::fs::write(&tokens, spoken.to_string()).unwrap();
+    let args = [
+        "tts",
+        "-m",
+        model.to_str().unwrap(),
+        "--tokens",
+        tokens.to_str().unwrap(),
+        "-o",
+        wav.to_str().unwrap(),
+    ];
+    let room = [need - (8 << 20), need + (8 << 20)];
+    weighs_all(&args, room.map(|bytes| bytes.to_string()));
 }
 
 #[test]

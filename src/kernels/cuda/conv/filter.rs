@@ -211,17 +211,48 @@ impl Filter {
     /// Out of memory; signals of other shapes.
     pub fn apply(&self, x: &Signal, out: Out, scratch: &mut Scratch) -> Result<(), GpuError> {
         x.check(self.channels, x.len())?;
-        let padded = x.len() + 2 * self.padding;
-        // Of each phase.
-        let columns = match x.is_empty() || padded < self.reach {
+        self.launch((x, 0), out, None, scratch)
+    }
+
+    /// The same for one of several groups: reads the channels of `x` from `first` on, and writes those of `out.plain`,
+    /// which has its shape, from `first_out` on.
+    ///
+    /// # Errors
+    /// As [`Filter::apply`].
+    pub fn apply_within(
+        &self,
+        (x, first): (&Signal, usize),
+        out: Out,
+        first_out: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), GpuError> {
+        x.check_within(first, self.channels, x.len())?;
+        self.launch((x, first), out, Some(first_out), scratch)
+    }
+
+    /// Results of each phase for a signal of `len`: no more than samples, as an even kernel would make.
+    fn columns(&self, len: usize) -> usize {
+        let padded = len + 2 * self.padding;
+        match len == 0 || padded < self.reach {
             true => 0,
-            false => (padded - self.reach) / self.step + 1,
-        };
+            false => ((padded - self.reach) / self.step + 1).min(len),
+        }
+    }
+
+    fn launch(
+        &self,
+        x: (&Signal, usize),
+        out: Out,
+        within: Option<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<(), GpuError> {
+        let columns = self.columns(x.0.len());
         let phases = match self.form {
             Form::Wide { count, .. } => count,
             Form::Narrow { .. } => 1,
         };
-        let out = out.prepare(&self.gpu, &self.bias, self.rows, columns, phases)?;
+        let sizes = [self.rows, columns, phases];
+        let out = out.prepare(&self.gpu, &self.bias, sizes, within)?;
         match (columns, &self.form) {
             (0, _) => Ok(()),
             (_, Form::Narrow { taps }) => self.launch_narrow(x, out, *taps, columns),
@@ -233,13 +264,13 @@ impl Filter {
 
     fn launch_narrow(
         &self,
-        x: &Signal,
+        (x, first): (&Signal, usize),
         out: OutArgument,
         taps: usize,
         columns: usize,
     ) -> Result<(), GpuError> {
         let arguments = NarrowArgs {
-            x: x.address(0),
+            x: x.channel_address(first),
             weights: self.weights.address(),
             out,
             channels: self.channels as u32,
@@ -261,7 +292,7 @@ impl Filter {
 
     fn launch_wide(
         &self,
-        x: &Signal,
+        (x, first): (&Signal, usize),
         out: OutArgument,
         (phases, splits): (&Buffer, usize),
         columns: usize,
@@ -277,7 +308,7 @@ impl Filter {
             }
         };
         let arguments = ConvArgs {
-            x: x.address(0),
+            x: x.channel_address(first),
             weights: self.weights.address(),
             phases: phases.address(),
             partial,

@@ -56,6 +56,7 @@ struct ChannelNormArgs {
     stride: u32,
     out_stride: u32,
     eps: f32,
+    gelu: u32,
 }
 // SAFETY: the fields of the device's struct.
 unsafe impl Arguments for ChannelNormArgs {}
@@ -74,7 +75,7 @@ struct AffineArgs {
 // SAFETY: the fields of the device's struct.
 unsafe impl Arguments for AffineArgs {}
 
-/// `out` becomes the norm of `x`, or of what `first` makes of it.
+/// `out` becomes the norm of `x`, or of what `first` makes of it; its GELU where that is asked for.
 ///
 /// # Errors
 /// Out of memory; numbers for other channels; more of them than a block holds.
@@ -82,6 +83,7 @@ pub fn channel_norm(
     x: &Signal,
     first: Option<&Depthwise>,
     norm: &ChannelNorm,
+    gelu: bool,
     out: &mut Signal,
 ) -> Result<(), GpuError> {
     let (channels, len, gpu) = (x.channels(), x.len(), norm.scale.gpu());
@@ -109,6 +111,7 @@ pub fn channel_norm(
         stride: x.stride() as u32,
         out_stride: out.stride() as u32,
         eps: norm.eps,
+        gelu: u32::from(gelu),
     };
     if let Some(first) = first {
         holds(&first.bias, channels)?;

@@ -23,12 +23,12 @@ pub struct Signal {
 /// As the device code has it.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct PartArgs {
-    x: Address,
-    out: Address,
-    len: u32,
-    stride: u32,
-    out_stride: u32,
+pub(super) struct PartArgs {
+    pub x: Address,
+    pub out: Address,
+    pub len: u32,
+    pub stride: u32,
+    pub out_stride: u32,
 }
 // SAFETY: the fields of the device's struct.
 unsafe impl Arguments for PartArgs {}
@@ -113,23 +113,57 @@ impl Signal {
             )));
         }
         out.reshape(gpu, self.channels, len)?;
+        self.copy(start, len, out, out.address(0))
+    }
+
+    /// Copies `x` to where its first sample is to be sample `start` of channel `channel`.
+    ///
+    /// # Errors
+    /// It does not fit there.
+    pub fn put(&mut self, channel: usize, start: usize, x: &Self) -> Result<(), GpuError> {
+        if channel + x.channels > self.channels || start + x.len > self.len {
+            return Err(GpuError::Unsupported(format!(
+                "{} channels of {} samples at {channel}, {start} of {} of {}",
+                x.channels, x.len, self.channels, self.len
+            )));
+        }
+        x.copy(
+            0,
+            x.len,
+            self,
+            self.channel_address(channel) + 4 * start as u64,
+        )
+    }
+
+    /// Copies `len` samples of each channel from `start` on to `to`, which lies in `out`.
+    fn copy(&self, start: usize, len: usize, out: &Self, to: Address) -> Result<(), GpuError> {
+        let arguments = PartArgs {
+            x: self.address(start),
+            out: to,
+            len: len as u32,
+            stride: self.stride() as u32,
+            out_stride: out.stride() as u32,
+        };
+        self.launch_each("part_of_signal", len, &arguments)
+    }
+
+    /// Launches a kernel whose blocks have 256 of `len` samples of a channel of this signal.
+    pub(super) fn launch_each(
+        &self,
+        kernel: &'static str,
+        len: usize,
+        arguments: &impl Arguments,
+    ) -> Result<(), GpuError> {
         if self.channels == 0 || len == 0 {
             return Ok(());
         }
-        let arguments = PartArgs {
-            x: self.address(start),
-            out: out.address(0),
-            len: len as u32,
-            stride: stride(self.len) as u32,
-            out_stride: stride(len) as u32,
-        };
         let launch = Launch {
-            kernel: "part_of_signal",
+            kernel,
             blocks: [self.channels as u32, (len as u32).div_ceil(COPIED), 1],
             threads: COPIED,
             shared: 0,
         };
-        gpu.launch(&launch, &arguments)
+        self.held()?.gpu().launch(&launch, arguments)
     }
 
     pub fn channels(&self) -> usize {
@@ -156,6 +190,27 @@ impl Signal {
         }
     }
 
+    /// An error unless its samples are `len` and it has `channels` channels from `first` on.
+    pub(super) fn check_within(
+        &self,
+        first: usize,
+        channels: usize,
+        len: usize,
+    ) -> Result<(), GpuError> {
+        match first + channels <= self.channels && self.len == len {
+            true => Ok(()),
+            false => Err(GpuError::Unsupported(format!(
+                "{} channels of {} samples where {channels} of {len} from the {first}th on are to be",
+                self.channels, self.len
+            ))),
+        }
+    }
+
+    /// Where channel `channel` begins.
+    pub(super) fn channel_address(&self, channel: usize) -> Address {
+        self.address(channel * self.stride())
+    }
+
     /// Where sample `start` of the first channel lies.
     pub(super) fn address(&self, start: usize) -> Address {
         let first = self.buffer.as_ref().map_or(0, Buffer::address);
@@ -167,7 +222,7 @@ impl Signal {
         stride(self.len)
     }
 
-    fn held(&self) -> Result<&Buffer, GpuError> {
+    pub(super) fn held(&self) -> Result<&Buffer, GpuError> {
         let none = || GpuError::Unsupported("a signal without samples".into());
         self.buffer.as_ref().ok_or_else(none)
     }

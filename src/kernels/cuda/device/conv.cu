@@ -2,14 +2,15 @@
 // samples is whatever it is. Each result is summed in an order that depends on the filter alone, not on where it lies in
 // the signal: a part of a signal, with enough around it, gives the bits of the whole.
 
-enum Function { IDENTITY = 0, SNAKE = 1, GELU = 2, TANH = 3 };
+enum Function { IDENTITY = 0, SNAKE = 1, GELU = 2, TANH = 3, RELU = 4, RELU_AFFINE = 5 };
 
 // What becomes of the sums.
 struct ConvOut {
     const float* bias;   // [rows]
     float* plain;        // Results, [rows, stride], or null,
     float* active;       // and a function of them, or null.
-    const float* alpha;  // [rows], of Snake
+    const float* alpha;  // [rows], of Snake; the factors of a batch norm
+    const float* shift;  // [rows], of a batch norm
     u32 rows, len;       // Results of a phase
     u32 stride;          // Numbers from one row to the next
     u32 add;             // What `plain` holds is added.
@@ -34,21 +35,34 @@ DEVICE float sin_squared(float x) {
     return sine * sine;
 }
 
-DEVICE float apply_function(u32 function, float x, float alpha) {
-    switch (function) {
-        case SNAKE: return fmaf(sin_squared(alpha * x), 1.f / (alpha + 1e-9f), x);
-        case GELU: return 0.5f * x * (1.f + erff(x * 0.707106781f));
-        case TANH: return tanhf(x);
+// A row's own numbers of the function of the results.
+struct RowFunction {
+    u32 function;
+    float alpha, shift;
+
+    DEVICE RowFunction(const ConvOut& o, u32 row) : function(o.function) {
+        const bool affine = function == RELU_AFFINE;
+        alpha = function == SNAKE || affine ? __ldg(o.alpha + row) : 0.f;
+        shift = affine ? __ldg(o.shift + row) : 0.f;
     }
-    return x;
-}
+    DEVICE float operator()(float x) const {
+        switch (function) {
+            case SNAKE: return fmaf(sin_squared(alpha * x), 1.f / (alpha + 1e-9f), x);
+            case GELU: return gelu(x);
+            case TANH: return tanhf(x);
+            case RELU: return fmaxf(x, 0.f);
+            case RELU_AFFINE: return fmaf(fmaxf(x, 0.f), alpha, shift);
+        }
+        return x;
+    }
+};
 
 // A result.
 DEVICE void finish(const ConvOut& o, u32 row, u64 at, float sum) {
     float v = sum + __ldg(o.bias + row);
     if (o.add) v += o.plain[at];
     if (o.plain) o.plain[at] = v;
-    if (o.active) o.active[at] = apply_function(o.function, v, o.function == SNAKE ? __ldg(o.alpha + row) : 0.f);
+    if (o.active) o.active[at] = RowFunction(o, row)(v);
 }
 // Four neighbouring ones, `at` a multiple of four: what is written past the samples of a row is never read.
 DEVICE void finish_four(const ConvOut& o, u32 row, u64 at, const float4& sum) {
@@ -60,10 +74,8 @@ DEVICE void finish_four(const ConvOut& o, u32 row, u64 at, const float4& sum) {
     }
     if (o.plain) *(float4*)(o.plain + at) = v;
     if (!o.active) return;
-    const float alpha = o.function == SNAKE ? __ldg(o.alpha + row) : 0.f;
-    *(float4*)(o.active + at) =
-        make_float4(apply_function(o.function, v.x, alpha), apply_function(o.function, v.y, alpha),
-                    apply_function(o.function, v.z, alpha), apply_function(o.function, v.w, alpha));
+    const RowFunction f(o, row);
+    *(float4*)(o.active + at) = make_float4(f(v.x), f(v.y), f(v.z), f(v.w));
 }
 
 // The kernel of one sample that is written for each that is read: of a transposed convolution there are several.
@@ -280,6 +292,7 @@ struct ChannelNormArgs {
     u32 size;
     u32 channels, len, stride, out_stride;
     float eps;
+    u32 gelu;                // The GELU of the norm
 };
 
 enum { NORM_SAMPLES = 8, NORM_THREADS = 512, NORM_GROUPS = NORM_THREADS / NORM_SAMPLES };
@@ -332,9 +345,10 @@ KERNEL(channel_norm, ChannelNormArgs, __launch_bounds__(NORM_THREADS)) {
     }
     const float factor = rsqrtf(over_channels(squares, sums) / a.channels + a.eps);
     if (!there) return;
-    for (u32 c = group; c < a.channels; c += NORM_GROUPS)
-        a.out[(u64)c * a.out_stride + t] =
-            fmaf((y[c * NORM_SAMPLES] - mean) * factor, a.scale[c], a.shift[c]);
+    for (u32 c = group; c < a.channels; c += NORM_GROUPS) {
+        const float v = fmaf((y[c * NORM_SAMPLES] - mean) * factor, a.scale[c], a.shift[c]);
+        a.out[(u64)c * a.out_stride + t] = a.gelu ? gelu(v) : v;
+    }
 }
 
 struct AffineArgs {
