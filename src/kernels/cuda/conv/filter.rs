@@ -131,14 +131,13 @@ impl Filter {
             taps: kernel.size,
             ahead: -(spacing.padding as i32),
         };
-        let (rows, channels) = (kernel.rows, kernel.channels);
+        let (rows, channels, taps) = (kernel.rows, kernel.channels, kernel.size);
         let (form, weights) = match rows <= NARROW {
             true => {
-                let all = (0..rows * channels * kernel.size).map(|i| {
-                    let (at, tap) = (i / kernel.size, i % kernel.size);
+                let all = (0..rows * channels * taps).map(|i| {
+                    let (at, tap) = (i / taps, i % taps);
                     weight(0, at / channels, at % channels, tap)
                 });
-                let taps = kernel.size;
                 (Form::Narrow { taps }, all.collect())
             }
             false => wide(gpu, [rows, channels], &[phase], spacing.expected, &weight)?,

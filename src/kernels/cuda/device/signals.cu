@@ -91,7 +91,7 @@ template <int DIM> DEVICE void attend_signals(const AttendSignalsArgs& a) {
     __shared__ float4 factors[ATTEND_QUERIES / 4];
     let_next_start();
     wait_for_previous();
-    float* queries = (float*)shared_memory;      // [DIM, 64]
+    float* queries = (float*)shared_memory;        // [DIM, 64]
     float* keys = queries + DIM * ATTEND_QUERIES;  // [DIM, 32]
     float* values = keys + DIM * ATTEND_KEYS;      // [DIM, 36]
     float* scores = values + DIM * ATTEND_STEP;    // [32, 64]
