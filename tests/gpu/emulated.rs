@@ -27,7 +27,15 @@ fn libraries() -> Option<&'static Path> {
         let driver = folder.path().join("libcuda.so");
         let compile = |flags: &[&str]| {
             Command::new("c++")
-                .args(["-std=c++20", "-O2", "-shared", "-fPIC", "-w", "-o"])
+                .args([
+                    "-std=c++20",
+                    "-O2",
+                    "-shared",
+                    "-fPIC",
+                    "-w",
+                    "-ffp-contract=off",
+                    "-o",
+                ])
                 .arg(&driver)
                 .args(flags)
                 .arg(root().join("tests/gpu/emulated/driver.cpp"))

@@ -48,7 +48,7 @@ impl Cache {
             .max(FIRST_CAPACITY)
             .next_power_of_two()
             .min(self.context.max(len));
-        let token = self.width * self.kind.float_bytes().unwrap_or(4);
+        let token = self.token_bytes();
         let larger = |old: &Option<Buffer>| {
             let new = Buffer::new(&self.gpu, capacity * token)?;
             if let Some(old) = old {
@@ -60,6 +60,26 @@ impl Cache {
         (self.keys, self.values) = (Some(keys), Some(values));
         self.capacity = capacity;
         Ok(true)
+    }
+
+    /// Becomes the first `len` tokens of `other`; whether it has moved.
+    ///
+    /// # Errors
+    /// Out of memory: then the cache is as it was.
+    pub fn begin_as(&mut self, other: &Self, len: usize) -> Result<bool, GpuError> {
+        let moved = self.reserve(len, 0)?;
+        let bytes = len.min(other.capacity) * self.token_bytes();
+        let pairs = [(&self.keys, &other.keys), (&self.values, &other.values)];
+        for pair in pairs {
+            if let (Some(to), Some(from)) = pair {
+                to.copy_from(0, from, bytes)?;
+            }
+        }
+        Ok(moved)
+    }
+
+    fn token_bytes(&self) -> usize {
+        self.width * self.kind.float_bytes().unwrap_or(4)
     }
 
     /// Where keys and values lie.
