@@ -373,6 +373,10 @@ impl LanguageModel for Llama {
     }
 
     fn reuse(&self) -> Reuse {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return gpu.reuse();
+        }
         let packed = |layer: &Layer| layer.self_attn.is_packed() && layer.mlp.is_packed();
         match self.lm_head.on_host() {
             true => Reuse {
@@ -383,8 +387,6 @@ impl LanguageModel for Llama {
                     .all(packed)
                     .then_some(attention::SETTLED_TOKENS),
             },
-            #[cfg(feature = "cuda")]
-            false if self.gpu.is_some() => self.gpu.as_ref().map_or(Reuse::NONE, |gpu| gpu.reuse()),
             false => Reuse::NONE,
         }
     }

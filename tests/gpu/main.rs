@@ -33,7 +33,20 @@ fn gpu() -> Option<Arc<Gpu>> {
     found.clone()
 }
 
-/// Gain, bias and weights as seeded numbers, nothing at its default value.
+/// The sizes of a model.
+#[derive(Clone, Copy)]
+struct Sizes {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    qwen3: bool,
+    inner: usize,
+    vocabulary: usize,
+    layers: usize,
+    /// Tokens that every layer but the first sees.
+    window: Option<usize>,
+}
+
 fn synthetic(
     heads: usize,
     kv_heads: usize,
@@ -41,19 +54,31 @@ fn synthetic(
     qwen3: bool,
     inner: usize,
 ) -> Checkpoint {
-    synthetic_with(heads, kv_heads, head_dim, qwen3, inner, None)
+    seeded(Sizes {
+        heads,
+        kv_heads,
+        head_dim,
+        qwen3,
+        inner,
+        vocabulary: 1000,
+        layers: 2,
+        window: None,
+    })
 }
 
-/// The same whose second layer sees so many tokens.
-fn synthetic_with(
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
-    qwen3: bool,
-    inner: usize,
-    window: Option<usize>,
-) -> Checkpoint {
-    let (hidden, vocabulary, layers) = (heads * head_dim, 1000, 2);
+/// Gain, bias and weights as seeded numbers, nothing at its default value.
+fn seeded(sizes: Sizes) -> Checkpoint {
+    let Sizes {
+        heads,
+        kv_heads,
+        head_dim,
+        qwen3,
+        inner,
+        vocabulary,
+        layers,
+        window,
+    } = sizes;
+    let hidden = heads * head_dim;
     let model_type = if qwen3 { "qwen3" } else { "qwen2" };
     let config = json!({
         "model_type": model_type, "hidden_size": hidden, "intermediate_size": inner,

@@ -170,6 +170,10 @@ impl Llama {
             }
             if let &[token] = chunk {
                 self.step_on_gpu(token)?;
+                if let (Some(_), Some(gpu)) = (chunks.peek(), &self.gpu) {
+                    // The next step is told in the words that this one reads.
+                    gpu.work.gpu().synchronize()?;
+                }
                 continue;
             }
             self.pass_on_gpu(chunk)?;
