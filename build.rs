@@ -5,14 +5,18 @@ use std::process::Command;
 use std::{env, fs};
 
 /// In the order in which they build on each other.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 17] = [
     "instructions.cuh",
     "common.cuh",
+    "products.cuh",
     "gemv.cu",
     "tiles.cu",
+    "each.cu",
+    "each_tiles.cu",
     "rows.cu",
     "heads.cu",
     "attention.cu",
+    "each_attention.cu",
     "flash.cu",
     "choice.cu",
     "encoder.cu",

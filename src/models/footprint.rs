@@ -10,14 +10,15 @@ use crate::weights::{Format, Loader, WeightsError};
 
 /// Tokens of a prompt that are computed together.
 const PASS: usize = 2048;
-/// Positions whose logits are held together, where those of all are wanted.
+/// Positions whose logits are held together, where those of all are wanted, and sequences of a step.
 const LOGITS: usize = 64;
 /// Numbers of a quantised matrix that are multiplied as floats at a time.
 const DEQUANTISED: usize = 64 << 20;
 /// Scratch memory of cuBLASLt.
 const SCRATCH: u64 = 32 << 20;
-/// Parts that a step's attention is split into at most.
+/// Parts that a step's attention is split into at most, and tokens of a part where there are fewer.
 const SPLITS: usize = 64;
+const SPLIT: usize = 128;
 /// What cannot be counted: cuBLASLt's and the driver's code for the kernels that come to be used, recorded steps, and
 /// what is lost at the ends of pages.
 const BESIDE: u64 = 256 << 20;
@@ -270,7 +271,9 @@ fn floats(config: &Config) -> u64 {
 
 /// The workspace of a pass, place by place.
 fn work(config: &Config, context: usize, operand: Kind) -> u64 {
-    let tokens = PASS.min(context);
+    // A step's numbers are all f32.
+    let tokens = PASS.min(context.max(2 * LOGITS));
+    let splits = context.div_ceil(SPLIT).next_power_of_two().min(SPLITS);
     let size = operand.float_bytes().unwrap_or(4);
     let queries = config.n_heads * config.head_dim;
     let keys = config.n_kv_heads * config.head_dim;
@@ -288,8 +291,13 @@ fn work(config: &Config, context: usize, operand: Kind) -> u64 {
         // Angles; positions and ids.
         product(&[4, tokens, config.head_dim]),
         product(&[16, tokens]),
-        product(&[4, LOGITS.min(context), config.vocab_size]),
-        product(&[4, config.n_heads, SPLITS, config.head_dim + 2]),
+        product(&[4, LOGITS, config.vocab_size]),
+        product(&[
+            4,
+            config.n_heads,
+            SPLITS.max(LOGITS * splits),
+            config.head_dim + 2,
+        ]),
         SCRATCH,
     ];
     part::all(places)
@@ -336,7 +344,8 @@ mod tests {
         assert_eq!(found.cache, 25 * 2 * PAGE);
         // 2048 tokens: x, its norm, heads three times, gates, inner, angles; logits of 64 positions, partial sums.
         let a_token = 4 * 896 + 2 * 896 + 4 * (1152 + 2 * 896) + 2 * 3 * 4864 + 4 * 64 + 16;
-        let logits = 4 * 64 * 151_936 + 4 * 14 * 64 * 66;
+        // 64 sequences have 32 partial sums each.
+        let logits = 4 * 64 * 151_936 + 4 * 14 * 64 * 32 * 66;
         close(found.work, 2048 * a_token + logits + SCRATCH, 12 * PAGE);
         let all = found.weights + found.cache + found.work + BESIDE;
         assert_eq!(found.total(), all);

@@ -192,6 +192,22 @@ impl Llama {
         Tensor::from_vec(all, self.vocab_size, &Device::Cpu)
     }
 
+    /// As [`LanguageModel::forward_each`], which counts the tokens.
+    fn all_of(&mut self, next: &[(usize, u32)], logits: &mut Vec<f32>) -> Result<(), ModelError> {
+        #[cfg(feature = "cuda")]
+        if self.gpu.is_some() && next.len() > 1 && self.pictures.is_empty() {
+            return self.each_on_gpu(next, logits);
+        }
+        // Elsewhere, or for a part of the vocabulary, one after the other.
+        if !self.lm_head.on_host() || self.vocabulary.is_some() {
+            return self.one_by_one(next, logits);
+        }
+        self.work.set_apart(true);
+        let done = self.each(next, logits);
+        self.work.set_apart(false);
+        Ok(done?)
+    }
+
     /// As [`LanguageModel::forward_each`], in as many passes as there are sequences.
     fn one_by_one(
         &mut self,
@@ -361,6 +377,10 @@ impl LanguageModel for Llama {
     }
 
     fn reuse(&self) -> Reuse {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return gpu.reuse();
+        }
         let packed = |layer: &Layer| layer.self_attn.is_packed() && layer.mlp.is_packed();
         match self.lm_head.on_host() {
             true => Reuse {
@@ -376,6 +396,14 @@ impl LanguageModel for Llama {
     }
 
     fn begin_as(&mut self, slot: usize, len: usize) -> Result<(), ModelError> {
+        if slot != self.slot {
+            // Should it fail, some layers have begun and others not.
+            self.cached[self.slot] = 0;
+        }
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &mut self.gpu {
+            gpu.forget_one(self.slot);
+        }
         for layer in &mut self.layers {
             layer.self_attn.caches_mut().begin_as(slot, len)?;
         }
@@ -393,17 +421,7 @@ impl LanguageModel for Llama {
             self.check_room(slot, 1)?;
         }
         let current = self.slot;
-        // Elsewhere, or for a part of the vocabulary, one after the other.
-        let together = self.lm_head.on_host() && self.vocabulary.is_none();
-        let done = match together {
-            true => {
-                self.work.set_apart(true);
-                let done = self.each(next, logits);
-                self.work.set_apart(false);
-                done.map_err(ModelError::from)
-            }
-            false => self.one_by_one(next, logits),
-        };
+        let done = self.all_of(next, logits);
         for (&(slot, _), before) in next.iter().zip(before) {
             match done {
                 Ok(()) => self.cached[slot] = before + 1,

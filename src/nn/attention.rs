@@ -13,6 +13,8 @@ use super::rows::sized;
 use super::{Linear, PassTables, RmsNorm, RopeLayout, Rows, Workspace};
 use crate::kernels::{self, CacheType};
 use crate::weights::{Loader, WeightsError};
+#[cfg(feature = "cuda")]
+pub use on_gpu::GpuPass;
 pub(super) use on_tensor::Mask;
 
 /// The shape of an attention layer.

@@ -17,6 +17,8 @@ mod norm;
 mod rope;
 mod rows;
 
+#[cfg(feature = "cuda")]
+pub use attention::GpuPass;
 pub use attention::{Attention, AttentionConfig};
 pub use embedding::Embedding;
 pub use encoder::{EncoderBlock, EncoderConfig, EncoderSpace, Layout};

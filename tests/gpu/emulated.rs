@@ -28,7 +28,15 @@ fn libraries() -> Option<&'static Path> {
         let driver = folder.path().join("libcuda.so");
         let compile = |flags: &[&str]| {
             Command::new("c++")
-                .args(["-std=c++20", "-O2", "-shared", "-fPIC", "-w", "-o"])
+                .args([
+                    "-std=c++20",
+                    "-O2",
+                    "-shared",
+                    "-fPIC",
+                    "-w",
+                    "-ffp-contract=off",
+                    "-o",
+                ])
                 .arg(&driver)
                 .args(flags)
                 .arg(root().join("tests/gpu/emulated/driver.cpp"))
@@ -104,7 +112,7 @@ fn others(but: &[&str], and_but: &[&str]) {
 
 #[test]
 fn the_other_tests_pass() {
-    others(&SLOW, &["heads_of_all_shapes"]);
+    others(&SLOW, &["heads_of_all_shapes", "together::every_tiny"]);
 }
 
 #[test]
@@ -159,6 +167,27 @@ fn replies(libraries: &Path, device: &str, state: &Path, more: &[&str], input: &
     objects
         .map(|object: Value| json!([object["text"], object["timings"]["cached_tokens"]]))
         .collect()
+}
+
+#[test]
+fn answers_side_by_side_are_those_of_one_after_the_other() {
+    let Some(libraries) = libraries() else { return };
+    let input = tempfile::NamedTempFile::new().unwrap();
+    let lines = ["Once", "Upon a time", "a b c d e f g h", "The", "In the"];
+    let lines = lines.iter().enumerate().map(|(i, text)| {
+        json!({"prompt": text, "raw": true, "max_tokens": 3 + 4 * i, "temperature": i % 2, "seed": i}).to_string()
+    });
+    std::fs::write(input.path(), lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let answers = |parallel: &str| -> String {
+        let mut crane = beside(env!("CARGO_BIN_EXE_crane"), libraries);
+        crane.args(["run", "tests/fixtures/models/qwen2-tied", "-q", "--batch"]);
+        crane.arg(input.path()).args(["--parallel", parallel]);
+        crane.args(["--dtype", "bf16", "--device", "cuda"]);
+        String::from_utf8(ends_well(crane.output().unwrap())).unwrap()
+    };
+    let alone = answers("1");
+    assert_eq!(alone.lines().count(), 5);
+    assert_eq!(alone, answers("4"));
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Attention over a cache in a GPU's memory.
+//! Attention over caches in a GPU's memory.
+
+mod each;
 
 use super::cache::Cache;
 use super::error::GpuError;
@@ -31,7 +33,7 @@ pub struct AttentionShape {
 
 /// As the device code has it.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct StepAttention {
     qkv: Address,
     q_norm: Address,
@@ -210,6 +212,15 @@ impl AttentionShape {
     }
 }
 
+/// Heads that a block works on together at most. Few tokens are soon seen: each head has its own block. Of many, heads
+/// share what they read.
+fn together(splits: usize) -> usize {
+    match splits <= FEW_SPLITS {
+        true => 1,
+        false => HEADS[2],
+    }
+}
+
 impl Work {
     /// Attention of one token behind `*cached` others; what it finds, `[heads · head_dim]`, f32.
     pub(super) fn attend_step(
@@ -219,51 +230,28 @@ impl Work {
         qkv: Address,
         cached: Address,
     ) -> Result<Address, GpuError> {
-        // Few tokens are soon seen: each head has its own block. Of many, heads share what they read.
-        let together = if self.splits <= FEW_SPLITS {
-            1
-        } else {
-            HEADS[2]
-        };
-        let (kernel, groups, shared) = shape.kernel(&STEP, cache.kind, together);
-        let blocks = shape.kv_heads * groups;
-        let most = (2 * self.gpu.info().multiprocessors as usize / blocks).clamp(1, MOST_SPLITS);
-        let splits = self.splits.min(most);
-        if 4 * blocks + 4 > TICKET_BYTES {
+        let (kernel, groups, shared) = shape.kernel(&STEP, cache.kind, together(self.splits));
+        let splits = self.splits.min(self.most_splits(shape, groups));
+        if 4 * shape.kv_heads * groups + 4 > TICKET_BYTES {
             return Err(GpuError::Unsupported(format!(
                 "{} key heads in groups of {groups}",
                 shape.kv_heads
             )));
         }
         let (keys, values) = cache.addresses()?;
-        let (q_norm, k_norm, eps) = shape.norms();
-        let width = shape.heads * shape.head_dim;
-        let out = self.place(Place::Attended, 4 * width)?;
         let arguments = StepAttention {
             qkv,
-            q_norm,
-            k_norm,
-            eps,
-            neighbours: u32::from(shape.neighbours),
-            angles: self.held(Place::Angles)?.address(),
             keys,
             values,
             cached,
             capacity: cache.capacity as u32,
-            heads: shape.heads as u32,
-            kv_heads: shape.kv_heads as u32,
-            dim: shape.head_dim as u32,
-            group: (shape.heads / shape.kv_heads) as u32,
-            window: shape.window(),
-            scale: shape.scale(),
             splits: splits as u32,
-            least: LEAST_TOKENS as u32,
             partial: self.place(
                 Place::Partial,
                 4 * shape.heads * MOST_SPLITS * (shape.head_dim + 2),
             )?,
             tickets: self.place(Place::Tickets, TICKET_BYTES)?,
-            out,
+            ..self.step_arguments(shape, 1)?
         };
         let launch = Launch {
             kernel,
@@ -272,7 +260,39 @@ impl Work {
             shared,
         };
         self.gpu.launch(&launch, &arguments)?;
-        Ok(out)
+        Ok(arguments.out)
+    }
+
+    /// What depends on the layer alone, and where the result of so many tokens goes.
+    fn step_arguments(
+        &mut self,
+        shape: &AttentionShape,
+        tokens: usize,
+    ) -> Result<StepAttention, GpuError> {
+        let (q_norm, k_norm, eps) = shape.norms();
+        let width = shape.heads * shape.head_dim;
+        Ok(StepAttention {
+            q_norm,
+            k_norm,
+            eps,
+            neighbours: u32::from(shape.neighbours),
+            angles: self.held(Place::Angles)?.address(),
+            heads: shape.heads as u32,
+            kv_heads: shape.kv_heads as u32,
+            dim: shape.head_dim as u32,
+            group: (shape.heads / shape.kv_heads) as u32,
+            window: shape.window(),
+            scale: shape.scale(),
+            least: LEAST_TOKENS as u32,
+            out: self.place(Place::Attended, 4 * tokens * width)?,
+            ..StepAttention::default()
+        })
+    }
+
+    /// Splits of a step's attention at most, where `groups` blocks work on a key head.
+    fn most_splits(&self, shape: &AttentionShape, groups: usize) -> usize {
+        let blocks = shape.kv_heads * groups;
+        (2 * self.gpu.info().multiprocessors as usize / blocks).clamp(1, MOST_SPLITS)
     }
 
     /// Attention of `tokens` tokens behind those in the cache, whose keys and values join it; what it finds,

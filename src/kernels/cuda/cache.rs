@@ -65,6 +65,22 @@ impl Cache {
         Ok(true)
     }
 
+    /// Becomes the first `len` tokens of `other`; whether it has moved.
+    ///
+    /// # Errors
+    /// Out of memory: then the cache is as it was.
+    pub fn begin_as(&mut self, other: &Self, len: usize) -> Result<bool, GpuError> {
+        let moved = self.reserve(len, 0)?;
+        let bytes = len.min(other.capacity) * self.token_bytes();
+        let pairs = [(&self.keys, &other.keys), (&self.values, &other.values)];
+        for pair in pairs {
+            if let (Some(to), Some(from)) = pair {
+                to.copy_from(0, from, bytes)?;
+            }
+        }
+        Ok(moved)
+    }
+
     /// Bytes of a token's keys, and of its values.
     fn token_bytes(&self) -> usize {
         self.width * self.kind.float_bytes().unwrap_or(4)

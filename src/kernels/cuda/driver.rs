@@ -6,6 +6,7 @@ use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
 
 use super::blas::Blas;
 use super::error::{check, version, GpuError};
+use super::gpu::PLAIN_SHARED;
 use super::program;
 
 /// The oldest driver that has every call that is made here (CUDA 12.0).
@@ -24,6 +25,8 @@ pub struct GpuInfo {
     /// The newest CUDA that the driver runs, as 13000 for 13.0.
     pub driver: i32,
     pub multiprocessors: u32,
+    /// Shared memory that a block may have, bytes.
+    pub block_memory: usize,
 }
 
 /// What a GPU that can be computed on has to offer now.
@@ -119,6 +122,11 @@ pub(super) fn describe(ordinal: usize) -> Result<GpuInfo, GpuError> {
         driver,
         multiprocessors: u32::try_from(of(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?)
             .unwrap_or(1),
+        block_memory: usize::try_from(of(
+            Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+        )?)
+        .unwrap_or(0)
+        .max(PLAIN_SHARED),
     })
 }
 
@@ -225,6 +233,7 @@ mod tests {
             capability,
             driver,
             multiprocessors: 1,
+            block_memory: PLAIN_SHARED,
         }
     }
 

@@ -56,7 +56,7 @@ pub(super) struct Launch {
 }
 
 /// Shared memory that every kernel may have.
-const PLAIN_SHARED: u32 = 48 << 10;
+pub(super) const PLAIN_SHARED: usize = 48 << 10;
 
 impl Gpu {
     /// Opens GPU `ordinal` and brings the kernels to it.
@@ -154,7 +154,7 @@ impl Gpu {
                 };
                 Function {
                     handle,
-                    shared: PLAIN_SHARED,
+                    shared: PLAIN_SHARED as u32,
                 }
             }
         };

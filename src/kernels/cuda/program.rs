@@ -16,11 +16,15 @@ use super::error::{check, GpuError};
 const SOURCE: &str = concat!(
     include_str!("device/instructions.cuh"),
     include_str!("device/common.cuh"),
+    include_str!("device/products.cuh"),
     include_str!("device/gemv.cu"),
     include_str!("device/tiles.cu"),
+    include_str!("device/each.cu"),
+    include_str!("device/each_tiles.cu"),
     include_str!("device/rows.cu"),
     include_str!("device/heads.cu"),
     include_str!("device/attention.cu"),
+    include_str!("device/each_attention.cu"),
     include_str!("device/flash.cu"),
     include_str!("device/choice.cu"),
     include_str!("device/encoder.cu"),
@@ -198,6 +202,7 @@ mod tests {
                 capability,
                 driver: 0,
                 multiprocessors: 1,
+                block_memory: 48 << 10,
             };
             let ptx = compile(&info, SOURCE).unwrap();
             assert!(ptx

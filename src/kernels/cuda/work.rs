@@ -2,6 +2,7 @@
 
 mod choice;
 mod connector;
+mod each;
 mod encoder;
 mod pass;
 mod patches;
@@ -18,11 +19,12 @@ use super::memory::{Address, Buffer, Shared};
 use crate::kernels::planes::Kind;
 pub use choice::Likely;
 pub use connector::GatedUnit;
+pub use each::{NextToken, MOST_EACH};
 pub use encoder::{Dense, EncoderLayer};
 pub use segments::{Heads, Segments};
 pub use sizes::EncoderSizes;
-pub use step::Norm;
 pub(super) use step::TICKET_BYTES;
+pub use step::{Norm, StepCache};
 
 /// What a piece of the workspace holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +69,15 @@ pub(super) enum Place {
     Bins,
     /// A copy of what a step is told.
     Step,
+    /// Where the caches of the sequences of a step lie.
+    Table,
+    /// As [`Place::Tickets`], for a step of several sequences.
+    EachTickets,
 }
 
-const PLACES: usize = Place::Step as usize + 1;
+const PLACES: usize = Place::EachTickets as usize + 1;
 
-/// Words of [`Work::step`]: the token, the tokens before it, its position on three axes.
+/// Words of [`Work::step`] for each token: itself, the tokens before it, its position on three axes.
 pub(super) const STEP_WORDS: usize = 5;
 pub(super) const STEP_CACHED: u64 = 4;
 
@@ -85,8 +91,12 @@ pub struct Work {
     pub(super) operand: Kind,
     /// What a recorded step reads anew each time.
     pub(super) step: Shared<u32>,
-    /// Blocks that share a key head in the next step.
+    /// Tokens of the next step, each of a sequence of its own,
+    pub(super) tokens: usize,
+    /// and the blocks that share a key head of one of them at most.
     pub(super) splits: usize,
+    /// What [`Place::Table`] holds.
+    table: Vec<u64>,
     /// The likeliest tokens of the last step; the GPU writes them.
     pub(super) found: Shared<u32>,
     pub(super) logits: Shared<f32>,
@@ -103,8 +113,10 @@ impl Work {
             places: Default::default(),
             moved: 0,
             operand,
-            step: Shared::new(gpu, STEP_WORDS)?,
+            step: Shared::new(gpu, STEP_WORDS * MOST_EACH)?,
+            tokens: 1,
             splits: 1,
+            table: Vec::new(),
             found: Shared::new(gpu, choice::FOUND_WORDS)?,
             logits: Shared::new(gpu, vocabulary)?,
         })
@@ -131,7 +143,7 @@ impl Work {
         *held = None;
         self.moved += 1;
         let buffer = match place {
-            Place::Tickets | Place::Bins => Buffer::zeroed(&self.gpu, bytes)?,
+            Place::Tickets | Place::EachTickets | Place::Bins => Buffer::zeroed(&self.gpu, bytes)?,
             _ => Buffer::new(&self.gpu, bytes)?,
         };
         let address = buffer.address();

@@ -1,12 +1,16 @@
-//! The decoder on an NVIDIA GPU: prompts in passes of many tokens, and a step of one token that is recorded once.
+//! The decoder on an NVIDIA GPU: prompts in passes of many tokens, and steps, of one token or of one each of several
+//! sequences, that are recorded once.
+
+mod each;
 
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
 use super::{picture, Llama, LOGITS_CHUNK};
-use crate::kernels::cuda::{GpuError, Graph, Likely, Work};
-use crate::models::{LanguageModel, Logits, ModelError};
+use crate::kernels::cuda::{GpuError, Graph, Likely, NextToken, Work};
+use crate::models::{LanguageModel, Logits, ModelError, Reuse};
+use crate::nn::GpuPass;
 use crate::weights::Loader;
 
 /// Tokens computed together while a prompt is read: so many that tensor cores have enough to do.
@@ -17,6 +21,8 @@ pub(super) struct OnGpu {
     work: Work,
     /// A recorded step for each sequence.
     steps: Vec<Option<Step>>,
+    /// Recorded steps of several sequences, the newest last.
+    each: Vec<each::Step>,
     /// How often the workspace had moved when the last step ended.
     settled: Option<u64>,
 }
@@ -38,21 +44,37 @@ impl OnGpu {
         Ok(Some(Self {
             work: Work::new(gpu, loader.operand(), vocabulary)?,
             steps: Vec::new(),
+            each: Vec::new(),
             settled: None,
         }))
     }
 
-    /// Sequences have changed: nothing that was recorded holds.
+    /// Sequences have changed: nothing that was recorded of one holds.
     pub fn forget(&mut self) {
         self.steps.clear();
     }
 
-    /// The caches of sequence `slot` have moved.
+    /// The cache of sequence `slot` may have moved.
     pub fn forget_one(&mut self, slot: usize) {
         if let Some(step) = self.steps.get_mut(slot) {
             *step = None;
         }
-        self.settled = None;
+    }
+
+    /// Tokens of a prompt that are computed together. Without cuBLASLt it is read a token at a time.
+    fn chunk(&self) -> usize {
+        match self.work.gpu().blas() {
+            Ok(_) => CHUNK,
+            Err(_) => 1,
+        }
+    }
+
+    /// Prompts that begin alike share whole passes: a smaller one need not give the same numbers.
+    pub fn reuse(&self) -> Reuse {
+        Reuse {
+            chunk: self.chunk(),
+            settled: None,
+        }
     }
 }
 
@@ -141,18 +163,17 @@ impl Llama {
         let Some(gpu) = &self.gpu else {
             return Err(GpuError::elsewhere().into());
         };
-        // Without cuBLASLt a prompt is read a token at a time.
-        let chunk = match gpu.work.gpu().blas() {
-            Ok(_) => CHUNK,
-            Err(_) => 1,
-        };
-        let mut chunks = tokens.chunks(chunk).peekable();
+        let mut chunks = tokens.chunks(gpu.chunk()).peekable();
         while let Some(chunk) = chunks.next() {
             if !go_on() {
                 return Ok(false);
             }
             if let &[token] = chunk {
                 self.step_on_gpu(token)?;
+                if let (Some(_), Some(gpu)) = (chunks.peek(), &self.gpu) {
+                    // The next step is told in the words that this one reads.
+                    gpu.work.gpu().synchronize()?;
+                }
                 continue;
             }
             self.pass_on_gpu(chunk)?;
@@ -227,22 +248,24 @@ impl Llama {
         }
     }
 
-    /// Room for `count` more tokens in the current caches.
-    fn reserve(&mut self, count: usize) -> Result<(), GpuError> {
-        let cached = self.cached();
-        let mut moved = false;
+    /// Room for `count` more tokens in the caches of sequence `slot`.
+    fn reserve(&mut self, slot: usize, count: usize) -> Result<(), GpuError> {
+        let cached = self.cached[slot];
         for layer in &mut self.layers {
-            moved |= layer.self_attn.reserve_on_gpu(cached + count, cached)?;
-        }
-        if let (true, Some(gpu)) = (moved, &mut self.gpu) {
-            gpu.forget_one(self.slot);
+            let moved = layer
+                .self_attn
+                .reserve_on_gpu(slot, cached + count, cached)?;
+            if let (true, Some(gpu)) = (moved, &mut self.gpu) {
+                gpu.forget_one(slot);
+                gpu.settled = None;
+            }
         }
         Ok(())
     }
 
     /// Runs `tokens` through all layers together.
     fn pass_on_gpu(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
-        self.reserve(tokens.len())?;
+        self.reserve(self.slot, tokens.len())?;
         let (cached, positions) = (self.cached(), self.positions(tokens.len()));
         let Some(gpu) = &mut self.gpu else {
             return Err(GpuError::elsewhere().into());
@@ -258,11 +281,13 @@ impl Llama {
         }
         work.angles(self.rope.on_gpu()?, &positions)?;
         let count = tokens.len();
-        for layer in &mut self.layers {
+        for layer in &self.layers {
             let norm = layer.input_layernorm.on_gpu()?;
-            layer
-                .self_attn
-                .add_on_gpu(work, norm, Some((count, cached)))?;
+            let pass = GpuPass::Tokens {
+                tokens: count,
+                cached,
+            };
+            layer.self_attn.add_on_gpu(work, norm, pass)?;
             let norm = layer.post_attention_layernorm.on_gpu()?;
             layer.mlp.add_on_gpu(work, norm, Some(count))?;
         }
@@ -276,7 +301,7 @@ impl Llama {
         let head = self.lm_head.on_gpu().ok_or_else(GpuError::elsewhere)?;
         let norm = self.norm.on_gpu()?;
         if let Some(gpu) = &mut self.gpu {
-            gpu.work.step_logits(&head.slice(wanted), norm, row)?;
+            gpu.work.row_logits(&head.slice(wanted), norm, row, 1)?;
         }
         Ok(())
     }
@@ -288,13 +313,17 @@ impl Llama {
             self.pass_on_gpu(&[token])?;
             return self.logits_on_gpu(0);
         }
-        self.reserve(1)?;
+        self.reserve(self.slot, 1)?;
         let (cached, slot, wanted) = (self.cached(), self.slot, self.vocabulary.clone());
         let position = self.positions(1).first().copied().unwrap_or([cached; 3]);
         let Some(gpu) = &mut self.gpu else {
             return Err(GpuError::elsewhere().into());
         };
-        gpu.work.begin_step(token, cached, position);
+        gpu.work.begin_step(&NextToken {
+            token,
+            cached,
+            position,
+        });
         let splits = gpu.work.splits();
         gpu.steps
             .resize_with(gpu.steps.len().max(slot + 1), || None);
@@ -306,7 +335,7 @@ impl Llama {
             step.graph.launch()?;
         } else if gpu.settled == Some(moved) {
             let handle = gpu.work.gpu().clone();
-            let graph = Graph::record(&handle, || self.put_step())?;
+            let graph = Graph::record(&handle, || self.put_step(false))?;
             graph.launch()?;
             if let Some(gpu) = &mut self.gpu {
                 gpu.steps[slot] = Some(Step {
@@ -318,7 +347,7 @@ impl Llama {
             }
         } else {
             // The first time memory is found and kernels are loaded, which cannot be recorded.
-            self.put_step()?;
+            self.put_step(false)?;
             if let Some(gpu) = &mut self.gpu {
                 gpu.settled = Some(gpu.work.moved());
             }
@@ -327,8 +356,8 @@ impl Llama {
         Ok(())
     }
 
-    /// Puts the kernels of a step on the stream.
-    fn put_step(&mut self) -> Result<(), ModelError> {
+    /// Puts the kernels of a step on the stream: that of the current sequence, or of `several`.
+    fn put_step(&mut self, several: bool) -> Result<(), ModelError> {
         let wanted = self.wanted();
         let Some(gpu) = &mut self.gpu else {
             return Err(GpuError::elsewhere().into());
@@ -336,16 +365,20 @@ impl Llama {
         let work = &mut gpu.work;
         let table = self.embed_tokens.on_gpu().ok_or_else(GpuError::elsewhere)?;
         work.step_embed(table, self.rope.on_gpu()?)?;
-        for layer in &mut self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
+            let pass = match several {
+                true => GpuPass::Each { layer: index },
+                false => GpuPass::Step,
+            };
             layer
                 .self_attn
-                .add_on_gpu(work, layer.input_layernorm.on_gpu()?, None)?;
+                .add_on_gpu(work, layer.input_layernorm.on_gpu()?, pass)?;
             layer
                 .mlp
                 .add_on_gpu(work, layer.post_attention_layernorm.on_gpu()?, None)?;
         }
         let head = self.lm_head.on_gpu().ok_or_else(GpuError::elsewhere)?;
-        work.step_logits(&head.slice(wanted), self.norm.on_gpu()?, 0)?;
+        work.step_logits(&head.slice(wanted), self.norm.on_gpu()?)?;
         Ok(())
     }
 }

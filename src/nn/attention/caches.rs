@@ -124,6 +124,11 @@ impl Caches {
                 cache.begin_as(other, len);
                 Ok(())
             }
+            #[cfg(feature = "cuda")]
+            Ok([Cache::Gpu(cache), Cache::Gpu(other)]) => {
+                let copied = cache.begin_as(other, len);
+                copied.map(|_| ()).map_err(candle_core::Error::wrap)
+            }
             _ => candle_core::bail!("sequences of this device do not share their beginning"),
         }
     }
@@ -151,14 +156,32 @@ impl Caches {
         .map(|()| true)
     }
 
-    /// The current sequence's cache on a GPU.
+    /// The number of the current sequence.
+    #[cfg(feature = "cuda")]
+    pub(super) fn selected(&self) -> usize {
+        self.current
+    }
+
+    /// The cache of sequence `slot` on a GPU.
     ///
     /// # Errors
     /// It is not there.
     #[cfg(feature = "cuda")]
-    pub(super) fn on_gpu(&mut self) -> std::result::Result<&mut cuda::Cache, cuda::GpuError> {
-        match self.current() {
-            Cache::Gpu(cache) => Ok(cache),
+    pub(super) fn on_gpu(&self, slot: usize) -> std::result::Result<&cuda::Cache, cuda::GpuError> {
+        match self.all.get(slot) {
+            Some(Cache::Gpu(cache)) => Ok(cache),
+            _ => Err(cuda::GpuError::elsewhere()),
+        }
+    }
+
+    /// As [`Caches::on_gpu`].
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_gpu_mut(
+        &mut self,
+        slot: usize,
+    ) -> std::result::Result<&mut cuda::Cache, cuda::GpuError> {
+        match self.all.get_mut(slot) {
+            Some(Cache::Gpu(cache)) => Ok(cache),
             _ => Err(cuda::GpuError::elsewhere()),
         }
     }

@@ -1,7 +1,7 @@
 //! Attention on an NVIDIA GPU.
 
 use super::{Attention, AttentionConfig, Caches};
-use crate::kernels::cuda::{AttentionShape, Buffer, GpuError, Norm, Stack, Work};
+use crate::kernels::cuda::{AttentionShape, Buffer, Cache, GpuError, Norm, Stack, StepCache, Work};
 use crate::nn::linear::joined_bias;
 use crate::nn::{Linear, RmsNorm, RopeLayout};
 use crate::weights::{Loader, WeightsError};
@@ -13,6 +13,17 @@ pub(super) struct OnGpu {
     output: Stack,
     output_bias: Option<Buffer>,
     shape: AttentionShape,
+}
+
+/// What a pass through a layer computes.
+#[derive(Debug, Clone, Copy)]
+pub enum GpuPass {
+    /// The step of the current sequence.
+    Step,
+    /// A step of several sequences; the layer is number `layer`.
+    Each { layer: usize },
+    /// Tokens of the current sequence behind `cached` others.
+    Tokens { tokens: usize, cached: usize },
 }
 
 impl Attention {
@@ -65,35 +76,48 @@ impl Attention {
         })
     }
 
-    /// Room for `len` tokens in the current cache, of which `kept` stay; whether it has moved.
+    /// Room for `len` tokens in the cache of sequence `slot`, of which `kept` stay; whether it has moved.
     ///
     /// # Errors
     /// Out of memory.
-    pub fn reserve_on_gpu(&mut self, len: usize, kept: usize) -> Result<bool, GpuError> {
-        self.caches.on_gpu()?.reserve(len, kept)
+    pub fn reserve_on_gpu(
+        &mut self,
+        slot: usize,
+        len: usize,
+        kept: usize,
+    ) -> Result<bool, GpuError> {
+        self.caches.on_gpu_mut(slot)?.reserve(len, kept)
     }
 
-    /// Adds the block's output for the normed residual stream of `work` to it; keys and values of its `tokens` join the
-    /// cache behind `cached` others. One token is a step that can be recorded: it reads from the workspace how many are
-    /// cached.
+    /// The cache of sequence `slot`.
+    ///
+    /// # Errors
+    /// It is not on a GPU.
+    pub fn cache_on_gpu(&self, slot: usize) -> Result<&Cache, GpuError> {
+        self.caches.on_gpu(slot)
+    }
+
+    /// Adds the block's output for the normed residual stream of `work` to it; keys and values join the caches. A step
+    /// can be recorded: it reads from the workspace how many tokens are cached.
     ///
     /// # Errors
     /// Those of the GPU.
-    pub fn add_on_gpu(
-        &mut self,
-        work: &mut Work,
-        norm: Norm,
-        tokens: Option<(usize, usize)>,
-    ) -> Result<(), GpuError> {
+    pub fn add_on_gpu(&self, work: &mut Work, norm: Norm, pass: GpuPass) -> Result<(), GpuError> {
         let gpu = self.gpu.as_ref().ok_or_else(GpuError::elsewhere)?;
-        let cache = self.caches.on_gpu()?;
+        let current = self.caches.on_gpu(self.caches.selected())?;
         let qkv = (&gpu.qkv, gpu.qkv_bias.as_ref());
         let output = (&gpu.output, gpu.output_bias.as_ref());
-        match tokens {
-            None => work.step_attention(qkv, norm, &gpu.shape, cache, output),
-            Some((tokens, cached)) => {
-                work.pass_attention(tokens, qkv, norm, &gpu.shape, (cache, cached), output)
+        let cache = match pass {
+            GpuPass::Step => StepCache::One(current),
+            GpuPass::Each { layer } => StepCache::Each {
+                layer,
+                like: current,
+            },
+            GpuPass::Tokens { tokens, cached } => {
+                let cache = (current, cached);
+                return work.pass_attention(tokens, qkv, norm, &gpu.shape, cache, output);
             }
-        }
+        };
+        work.step_attention(qkv, norm, &gpu.shape, cache, output)
     }
 }

@@ -41,7 +41,8 @@ impl Mlp {
         })
     }
 
-    /// Adds the block's output for the normed residual stream of `work` to it: of so many tokens, or of a step of one.
+    /// Adds the block's output for the normed residual stream of `work` to it: of so many tokens of
+    /// a sequence, or of those of a step.
     ///
     /// # Errors
     /// Those of the GPU.

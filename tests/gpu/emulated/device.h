@@ -51,6 +51,8 @@ using std::max;
 using std::min;
 static inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
 #define __expf expf
+// The compiler is told to fuse nothing by itself.
+static inline float product(float a, float b) { return a * b; }
 static inline u32 __float_as_uint(float x) { u32 bits; memcpy(&bits, &x, 4); return bits; }
 static inline float __uint_as_float(u32 bits) { float x; memcpy(&x, &bits, 4); return x; }
 template <class T> static inline T __ldg(const T* p) { return *p; }

@@ -8,11 +8,15 @@
 
 namespace device {
 #include "../../../src/kernels/cuda/device/common.cuh"
+#include "../../../src/kernels/cuda/device/products.cuh"
 #include "../../../src/kernels/cuda/device/gemv.cu"
 #include "../../../src/kernels/cuda/device/tiles.cu"
+#include "../../../src/kernels/cuda/device/each.cu"
+#include "../../../src/kernels/cuda/device/each_tiles.cu"
 #include "../../../src/kernels/cuda/device/rows.cu"
 #include "../../../src/kernels/cuda/device/heads.cu"
 #include "../../../src/kernels/cuda/device/attention.cu"
+#include "../../../src/kernels/cuda/device/each_attention.cu"
 #include "../../../src/kernels/cuda/device/flash.cu"
 #include "../../../src/kernels/cuda/device/choice.cu"
 #include "../../../src/kernels/cuda/device/encoder.cu"
@@ -76,6 +80,7 @@ int cuDeviceGetAttribute(int* value, int which, int) {
     *value = which == 16   ? (int)told("EMULATE_MULTIPROCESSORS", 132)
              : which == 75 ? capability / 10
              : which == 76 ? capability % 10
+             : which == 97 ? MOST_SHARED
                            : 0;
     return 0;
 }

@@ -15,7 +15,7 @@ struct StepAttention {
     u32 group;              // Heads of a key head.
     u32 window;             // 0: all are seen.
     float scale;            // Of the scores, times log2(e).
-    u32 splits;             // gridDim.x
+    u32 splits;             // Blocks that share a key head at most; gridDim.x has as many, or more.
     u32 least;              // Tokens that a split has at least.
     float* partial;         // [heads, splits, dim + 2]
     u32* tickets;           // [kv_heads · gridDim.z], 0, and 0 again when the kernel ends
@@ -123,8 +123,8 @@ DEVICE void attend_step(const StepAttention& a, u32 cached, u32 split, u32 kv_he
     if (threadIdx.x == 0) *ticket = 0;
 }
 
-// Block (split, kv head, G of its heads).
-template <int G, int LANES, int C> DEVICE void step_attention(const StepAttention& a) {
+// Block (split, kv head, `group`: G of its heads).
+template <int G, int LANES, int C> DEVICE void step_attention(const StepAttention& a, u32 group, u32 groups) {
     // What stands in the cache was written by steps before this one, so that it may be read before the wait; where it
     // begins is known if it is not shared out. What lies behind the cached tokens is read too, and not used.
     const bool known = a.splits == 1 && !a.window;
@@ -137,7 +137,7 @@ template <int G, int LANES, int C> DEVICE void step_attention(const StepAttentio
     let_next_start();
     wait_for_previous();
     const u32 cached = *(volatile const u32*)a.cached;
-    attend_step<G, LANES, C, STEP_WARPS>(a, cached, blockIdx.x, blockIdx.y, blockIdx.z, gridDim.z, ahead, known,
+    attend_step<G, LANES, C, STEP_WARPS>(a, cached, blockIdx.x, blockIdx.y, group, groups, ahead, known,
                                          (float*)shared_memory);
 }
 
@@ -188,7 +188,7 @@ template <int G, int LANES, int C> DEVICE void row_attention(const RowAttention&
 
 #define ATTENTION(G, LANES, name, C) \
     KERNEL(step_##name##_##G##_##LANES, StepAttention, __launch_bounds__(256)) { \
-        step_attention<G, LANES, C>(a); \
+        step_attention<G, LANES, C>(a, blockIdx.z, gridDim.z); \
     } \
     KERNEL(row_##name##_##G##_##LANES, RowAttention, __launch_bounds__(256)) { \
         row_attention<G, LANES, C>(a); \

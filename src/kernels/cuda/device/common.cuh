@@ -52,6 +52,10 @@ DEVICE float warp_max(float x) {
     return x;
 }
 
+// a · b + c · d.
+DEVICE float two_products(float a, float b, float c, float d) { return fmaf(a, b, product(c, d)); }
+DEVICE float dot(float4 a, float4 b) { return fmaf(a.w, b.w, fmaf(a.z, b.z, two_products(a.x, b.x, a.y, b.y))); }
+
 DEVICE float silu(float x) { return x / (1.f + __expf(-x)); }
 
 // Byte b of a word as a float, less `off`: the byte becomes the mantissa of 2^23.

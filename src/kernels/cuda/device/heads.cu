@@ -65,19 +65,19 @@ DEVICE void rotate_head(const float* x, const float* norm, float eps, const floa
     float inverse = 1.f;
     if (norm) {
         float squares = 0.f;
-        for (u32 i = lane; i < dim; i += WARP) squares += x[i] * x[i];
+        for (u32 i = lane; i < dim; i += WARP) squares = fmaf(x[i], x[i], squares);
         inverse = rsqrtf(warp_sum(squares) / dim + eps);
     }
     for (u32 i = lane; i < half; i += WARP) {
         const u32 at = neighbours ? 2 * i : i, to = neighbours ? 2 * i + 1 : i + half;
-        float a = x[at] * inverse, b = x[to] * inverse;
+        float a = product(x[at], inverse), b = product(x[to], inverse);
         if (norm) {
-            a *= __ldg(norm + at);
-            b *= __ldg(norm + to);
+            a = product(a, __ldg(norm + at));
+            b = product(b, __ldg(norm + to));
         }
         const float2 angle = angles[i];
-        out[at] = (a * angle.x - b * angle.y) * factor;
-        out[to] = (a * angle.y + b * angle.x) * factor;
+        out[at] = fmaf(a, angle.x, -product(b, angle.y)) * factor;
+        out[to] = two_products(a, angle.y, b, angle.x) * factor;
     }
 }
 
@@ -105,9 +105,9 @@ template <int G> struct Stream {
             const float now = fmaxf(largest[g], scores[g]);
             const float keep = exp2f(largest[g] - now), p = exp2f(scores[g] - now);
             largest[g] = now;
-            sum[g] = sum[g] * keep + p;
+            sum[g] = fmaf(sum[g], keep, p);
 #pragma unroll
-            for (int i = 0; i < 8; i++) acc[g][i] = acc[g][i] * keep + p * v[i];
+            for (int i = 0; i < 8; i++) acc[g][i] = two_products(acc[g][i], keep, p, v[i]);
         }
     }
     // Joins the stream of the lane `d` away.
@@ -119,10 +119,10 @@ template <int G> struct Stream {
             const float keep = largest[g] == -INFINITE ? 0.f : exp2f(largest[g] - now);
             const float theirs = other == -INFINITE ? 0.f : exp2f(other - now);
             largest[g] = now;
-            sum[g] = sum[g] * keep + __shfl_xor_sync(FULL, sum[g], d) * theirs;
+            sum[g] = two_products(sum[g], keep, __shfl_xor_sync(FULL, sum[g], d), theirs);
 #pragma unroll
             for (int i = 0; i < 8; i++)
-                acc[g][i] = acc[g][i] * keep + __shfl_xor_sync(FULL, acc[g][i], d) * theirs;
+                acc[g][i] = two_products(acc[g][i], keep, __shfl_xor_sync(FULL, acc[g][i], d), theirs);
         }
     }
 };
@@ -221,7 +221,7 @@ DEVICE void weigh_parts(const float* ends, u32 count, u32 step, float* weights) 
     for (u32 w = lane; w < count; w += WARP) {
         const float l = __ldcg(ends + w * step), factor = l == -INFINITE ? 0.f : exp2f(l - most);
         weights[w] = factor;
-        sum += __ldcg(ends + w * step + 1) * factor;
+        sum = fmaf(__ldcg(ends + w * step + 1), factor, sum);
     }
     sum = 1.f / warp_sum(sum);
     for (u32 w = lane; w < count; w += WARP) weights[w] *= sum;

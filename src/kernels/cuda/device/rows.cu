@@ -1,7 +1,7 @@
 // Work on all tokens of a pass, a row each.
 
-// A step of one token is told five words, which change where launches do not: the token, how many are in the cache
-// before it, and its position on the axes time, height, width.
+// A step is told five words of each of its tokens, which change where launches do not: the token, how many are in the
+// cache before it, and its position on the axes time, height, width.
 
 struct EmbedArgs {
     Matrix table;
@@ -70,27 +70,30 @@ KERNEL(angles, AnglesArgs) {
     rotate_angles(a, a.positions + (u64)blockIdx.x * 3, blockIdx.x);
 }
 
-// The beginning of a step: the token's row, its angles, and what the host says of it brought here once: reading the
-// host's memory takes as long as a whole kernel.
+// The beginning of a step: each token's row, its angles, and what the host says of it brought here once: reading the
+// host's memory takes as long as a whole kernel. Two blocks a token.
 struct BeginArgs {
     EmbedArgs embed;         // `tokens` is the host's step.
     AnglesArgs angles;       // `positions` likewise.
     u32* step;               // A copy of it.
-    u32 words;
+    u32 words;               // Of a token.
 };
-KERNEL(begin_step, BeginArgs) {
+DEVICE void begin(const BeginArgs& a, u32 token) {
     __shared__ u32 step[8];
     wait_for_previous();
     // Only now: what comes next may read, before it waits, what earlier steps wrote.
     let_next_start();
     if (threadIdx.x < a.words) {
-        step[threadIdx.x] = ((volatile const u32*)a.embed.tokens)[threadIdx.x];
-        if (blockIdx.x == 0) a.step[threadIdx.x] = step[threadIdx.x];
+        const u32 at = token * a.words + threadIdx.x;
+        step[threadIdx.x] = ((volatile const u32*)a.embed.tokens)[at];
+        if (blockIdx.x == 0) a.step[at] = step[threadIdx.x];
     }
     __syncthreads();
-    if (blockIdx.x == 1) return rotate_angles(a.angles, step + 2, 0);
-    embed_any(a.embed, step[0], a.embed.out);
+    if (blockIdx.x == 1) return rotate_angles(a.angles, step + 2, token);
+    embed_any(a.embed, step[0], a.embed.out + (u64)token * a.embed.table.width);
 }
+KERNEL(begin_step, BeginArgs) { begin(a, 0); }
+KERNEL(begin_each, BeginArgs) { begin(a, blockIdx.y); }
 
 struct NormArgs {
     const float* x;      // [tokens, width]

@@ -19,6 +19,16 @@ template <int K> DEVICE float high_of(u32 x) { return K == F16 ? high_half(x) : 
 // different banks.
 DEVICE u32 part_bytes(u32 numbers) { return (numbers * 2 + 127) / 128 * 128 + 64; }
 
+// Puts numbers i .. i + 4 of a token where they belong, as a high and a low part each.
+template <int K> DEVICE void put_parts(u8* xs, u32 stride, u32 numbers, u32 i, const float4& v) {
+    const u32 h0 = pack<K>(v.x, v.y), h1 = pack<K>(v.z, v.w);
+    const u32 l0 = pack<K>(v.x - low_of<K>(h0), v.y - high_of<K>(h0));
+    const u32 l1 = pack<K>(v.z - low_of<K>(h1), v.w - high_of<K>(h1));
+    u8* to = i < numbers ? xs + i * 2 : xs + 2 * stride + (i - numbers) * 2;
+    *(uint2*)to = make_uint2(h0, h1);
+    *(uint2*)(to + stride) = make_uint2(l0, l1);
+}
+
 // Brings x · norm into shared memory: `halves` runs of `numbers` numbers (a multiple of 32; what is past the width is 0),
 // each as a high and a low part. Returns what the products still have to be multiplied with.
 template <int K>
@@ -38,7 +48,7 @@ DEVICE float stage_parts(const GemvArgs& a, const Gains& gains, u32 width, u32 n
             const u32 i = first + j * step;
             if (i >= end) break;
             float4 v = all[j];
-            squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+            squares += dot(v, v);
             if (a.norm && i < width) {
                 const bool known = j < GAINS && first == threadIdx.x * 4;
                 const float4 n = known ? gains.all[j < GAINS ? j : 0] : __ldg((const float4*)(a.norm + i));
@@ -47,12 +57,7 @@ DEVICE float stage_parts(const GemvArgs& a, const Gains& gains, u32 width, u32 n
                 v.z *= n.z;
                 v.w *= n.w;
             }
-            const u32 h0 = pack<K>(v.x, v.y), h1 = pack<K>(v.z, v.w);
-            const u32 l0 = pack<K>(v.x - low_of<K>(h0), v.y - high_of<K>(h0));
-            const u32 l1 = pack<K>(v.z - low_of<K>(h1), v.w - high_of<K>(h1));
-            u8* to = i < numbers ? xs + i * 2 : xs + 2 * stride + (i - numbers) * 2;
-            *(uint2*)to = make_uint2(h0, h1);
-            *(uint2*)(to + stride) = make_uint2(l0, l1);
+            put_parts<K>(xs, stride, numbers, i, v);
         }
     }
     if (a.norm) {
@@ -73,6 +78,22 @@ template <int K, int U> struct Tile {
     const u8* row[2];
     u32 left[2];  // Numbers of either row.
 
+    // Row `index` of part `p`, in halves of so many `numbers`; or those of gate and up.
+    template <bool PAIRS> DEVICE void begin(const GemvArgs& a, u32 p, u32 index, u32 width, u32 numbers) {
+        if (PAIRS) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                row[i] = a.parts[i].data + (u64)(index + a.parts[i].first) * width * 2;
+                left[i] = width;
+            }
+        } else {
+            const Matrix& m = a.parts[p];
+            row[0] = m.data + (u64)(index + m.first) * width * 2;
+            row[1] = row[0] + numbers * 2;
+            left[0] = min(numbers, width);
+            left[1] = width - left[0];
+        }
+    }
     DEVICE void load(u32 from, u32 end) {
         const u32 k = threadIdx.x % 4 * 8;
 #pragma unroll
@@ -92,12 +113,16 @@ template <int K, int U> struct Tile {
             for (int u = 0; u < U; u++) {
                 if (step + u >= end) break;
                 const uint4 b = x ? *(const uint4*)(x + (step + u) * 64 + k) : make_uint4(0, 0, 0, 0);
-                const u32 first[4] = {upper[u].x, lower[u].x, upper[u].y, lower[u].y};
-                tile_product<K>(c, first, b.x, b.y);
-                const u32 second[4] = {upper[u].z, lower[u].z, upper[u].w, lower[u].w};
-                tile_product<K>(c, second, b.z, b.w);
+                multiply(u, b, c);
             }
         }
+    }
+    // Step u of those that are loaded, with the numbers `b` of this lane's column.
+    DEVICE void multiply(int u, const uint4& b, float* c) const {
+        const u32 first[4] = {upper[u].x, lower[u].x, upper[u].y, lower[u].y};
+        tile_product<K>(c, first, b.x, b.y);
+        const u32 second[4] = {upper[u].z, lower[u].z, upper[u].w, lower[u].w};
+        tile_product<K>(c, second, b.z, b.w);
     }
 };
 
@@ -124,19 +149,8 @@ template <int K, int U, bool PAIRS> DEVICE void tiles(const GemvArgs& a) {
     auto begin = [&](u32 index) {
         u32 row = min(index * 8 + g, all - 1);
         bias[0] = bias[1] = 0.f;
-        if (PAIRS) {
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                tile.row[i] = a.parts[i].data + (u64)(row + a.parts[i].first) * width * 2;
-                tile.left[i] = width;
-            }
-        } else {
-            const Matrix& m = a.parts[part_of(a, 0, a.n_parts, row)];
-            tile.row[0] = m.data + (u64)(row + m.first) * width * 2;
-            tile.row[1] = tile.row[0] + numbers * 2;
-            tile.left[0] = min(numbers, width);
-            tile.left[1] = width - tile.left[0];
-        }
+        const u32 p = PAIRS ? 0 : part_of(a, 0, a.n_parts, row);
+        tile.template begin<PAIRS>(a, p, row, width, numbers);
         tile.load(from, end);
         if (part == 0 && t == 0) {
             u32 own = min(index * 8 + g, all - 1);
@@ -180,8 +194,8 @@ template <int K, int U, bool PAIRS> DEVICE void tiles(const GemvArgs& a) {
                 one += sums[(warp + p) * 16 + g];
                 if (PAIRS) two += sums[(warp + p) * 16 + 8 + g];
             }
-            one = one * factor + known[0];
-            if (PAIRS) a.out[to] = silu(one) * (two * factor + known[1]);
+            one = fmaf(one, factor, known[0]);
+            if (PAIRS) a.out[to] = silu(one) * fmaf(two, factor, known[1]);
             else a.out[to] = one + before;
         }
         if (next >= count) break;

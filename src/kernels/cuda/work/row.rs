@@ -1,4 +1,10 @@
-//! Products of one token with matrices: which kernel, and how the rows are shared out over the GPU.
+//! Products of one token, or of one each of several sequences, with matrices: which kernel, and how the rows are shared
+//! out over the GPU.
+//!
+//! How a row's sum is made depends on the matrix and the GPU alone, so that a token's result does not depend on its
+//! company.
+
+mod each;
 
 use super::{Norm, Work};
 use crate::kernels::cuda::error::GpuError;
@@ -50,15 +56,25 @@ struct MixedArgs {
 // SAFETY: the fields of the device's struct.
 unsafe impl Arguments for MixedArgs {}
 
-/// A product with one token.
-pub(super) struct OneRow<'a> {
+/// A product with some tokens, each of a sequence of its own.
+pub(super) struct FewRows<'a> {
     pub stack: &'a Stack,
     /// Of all rows.
     pub bias: Option<&'a Buffer>,
+    pub tokens: usize,
+    /// `[tokens, width]`.
     pub x: Address,
     pub norm: Option<Norm<'a>>,
+    /// `[tokens, rows]`, as the residual.
     pub out: Address,
     pub residual: Address,
+}
+
+/// The tokens of a product, and the numbers from one token's result to the next one's.
+#[derive(Clone, Copy)]
+struct Tokens {
+    count: usize,
+    stride: usize,
 }
 
 /// Names of the kernels that take so many rows at a time (1, 2, 4), by kind.
@@ -86,18 +102,85 @@ const SWIGLU: [[&str; 2]; 9] = [
     ["swiglu_q2_1", "swiglu_q2_2"],
 ];
 
-/// Bytes of shared memory that a product with `width` numbers takes.
-fn shared(kind: Kind, width: usize) -> usize {
-    let numbers = match kind.float_bytes() {
-        Some(_) => width,
-        None => width / 32 * 37,
-    };
-    4 * (numbers + 5 * WARPS)
+/// How a product is computed.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Rows of any kind.
+    Gemv,
+    /// Rows of gate and up.
+    Swiglu,
+    /// Rows of 16-bit numbers by tensor cores,
+    Tiles,
+    /// and rows of gate and up.
+    TilePairs,
+}
+
+/// A product of matrices of one kind.
+#[derive(Clone, Copy)]
+struct Plan {
+    way: Way,
+    kind: Kind,
+    /// Of the result.
+    rows: usize,
+    width: usize,
+    shape: Shape,
+}
+
+impl Plan {
+    fn kernel(&self) -> &'static str {
+        match (self.way, self.kind) {
+            (Way::Gemv, kind) => GEMV[kind as usize][self.shape.which],
+            (Way::Swiglu, kind) => SWIGLU[kind as usize][self.shape.which],
+            (Way::Tiles, Kind::F16) => "tiles_f16",
+            (Way::TilePairs, Kind::F16) => "tile_pairs_f16",
+            (Way::Tiles, _) => "tiles_bf16",
+            (Way::TilePairs, _) => "tile_pairs_bf16",
+        }
+    }
+
+    /// Bytes of shared memory that the numbers of a token take.
+    fn staged(&self) -> usize {
+        match self.way {
+            Way::Gemv | Way::Swiglu => staged(self.kind, self.width),
+            Way::Tiles => 4 * tile_part(tile_numbers(self.width, false)),
+            Way::TilePairs => 2 * tile_part(tile_numbers(self.width, true)),
+        }
+    }
+
+    /// Bytes of shared memory for a token.
+    fn shared(&self) -> usize {
+        self.staged()
+            + match self.way {
+                Way::Gemv | Way::Swiglu => SUMS,
+                Way::Tiles | Way::TilePairs => 4 * (WARPS + WARPS * 16),
+            }
+    }
+}
+
+/// Bytes of shared memory that the numbers of a token take where they meet rows of `kind`.
+fn staged(kind: Kind, width: usize) -> usize {
+    match kind.float_bytes() {
+        Some(_) => 4 * width,
+        None => 4 * (width / 32 * 37),
+    }
+}
+/// And what lies behind them.
+const SUMS: usize = 4 * 5 * WARPS;
+
+/// Numbers of a part of a token whose rows meet tiles, and the bytes from one part to the next.
+fn tile_numbers(width: usize, pairs: bool) -> usize {
+    match pairs {
+        true => width.next_multiple_of(32),
+        false => (width / 2).next_multiple_of(32),
+    }
+}
+fn tile_part(numbers: usize) -> usize {
+    (2 * numbers).next_multiple_of(128) + 64
 }
 
 impl Work {
     /// Puts the product on the stream.
-    pub(super) fn one_row(&self, row: &OneRow) -> Result<(), GpuError> {
+    pub(super) fn few_rows(&self, row: &FewRows) -> Result<(), GpuError> {
         let pieces = row.stack.pieces();
         let mut arguments = GemvArgs {
             n_parts: pieces.len() as u32,
@@ -110,39 +193,39 @@ impl Work {
         if let Some(norm) = row.norm {
             (arguments.norm, arguments.eps) = (norm.weight.address(), norm.eps);
         }
-        let width = row.stack.width();
+        let (rows, width) = (row.stack.rows(), row.stack.width());
+        let tokens = Tokens {
+            count: row.tokens,
+            stride: rows,
+        };
         let kind = pieces[0].kind();
         if pieces.iter().all(|piece| piece.kind() == kind) {
-            let rows = row.stack.rows();
-            if matches!(kind, Kind::F16 | Kind::BF16) && rows <= MOST_TILED_ROWS {
-                return self.tiles(kind, arguments, rows, width, false);
-            }
-            let shape = self.shape(rows, loads(kind, width), [1, 2, 4]);
-            arguments.split = shape.split;
-            let launch = Launch {
-                kernel: GEMV[kind as usize][shape.which],
-                blocks: [shape.blocks, 1, 1],
-                threads: THREADS,
-                shared: shared(kind, width),
+            let plan = match matches!(kind, Kind::F16 | Kind::BF16) && rows <= MOST_TILED_ROWS {
+                true => self.tiles(Way::Tiles, kind, rows, width),
+                false => self.gemv(kind, rows, width),
             };
-            return self.gpu.launch(&launch, &arguments);
+            return self.put(&plan, arguments, tokens);
         }
         if pieces
             .iter()
             .any(|piece| piece.kind().float_bytes().is_some())
         {
-            return self.piece_by_piece(row, &arguments);
+            return self.piece_by_piece(row.stack, &arguments, tokens);
         }
         let mut blocks = [0; MOST_PARTS];
         arguments.split = 1;
         for (blocks, piece) in blocks.iter_mut().zip(pieces) {
             *blocks = piece.rows().div_ceil(2 * WARPS) as u32;
         }
+        let staged = staged(kind, width);
+        if tokens.count > 1 {
+            return self.mixed_each(arguments, blocks, staged, tokens);
+        }
         let launch = Launch {
             kernel: "gemv_mixed",
             blocks: [blocks.iter().sum(), 1, 1],
             threads: THREADS,
-            shared: shared(kind, width),
+            shared: staged + SUMS,
         };
         let arguments = MixedArgs {
             gemv: arguments,
@@ -152,9 +235,14 @@ impl Work {
     }
 
     /// Float and quantised matrices below each other, in a kernel each.
-    fn piece_by_piece(&self, row: &OneRow, all: &GemvArgs) -> Result<(), GpuError> {
+    fn piece_by_piece(
+        &self,
+        stack: &Stack,
+        all: &GemvArgs,
+        tokens: Tokens,
+    ) -> Result<(), GpuError> {
         let mut first = 0;
-        for (index, piece) in row.stack.pieces().iter().enumerate() {
+        for (index, piece) in stack.pieces().iter().enumerate() {
             let mut arguments = GemvArgs {
                 n_parts: 1,
                 out: all.out + 4 * first,
@@ -165,31 +253,20 @@ impl Work {
             if all.residual != 0 {
                 arguments.residual = all.residual + 4 * first;
             }
-            let shape = self.shape(
-                piece.rows(),
-                loads(piece.kind(), row.stack.width()),
-                [1, 2, 4],
-            );
-            arguments.split = shape.split;
-            let launch = Launch {
-                kernel: GEMV[piece.kind() as usize][shape.which],
-                blocks: [shape.blocks, 1, 1],
-                threads: THREADS,
-                shared: shared(piece.kind(), row.stack.width()),
-            };
-            self.gpu.launch(&launch, &arguments)?;
+            let plan = self.gemv(piece.kind(), piece.rows(), stack.width());
+            self.put(&plan, arguments, tokens)?;
             first += piece.rows() as u64;
         }
         Ok(())
     }
 
-    /// `out = silu(gate · x) ⊙ (up · x)`, `stack` being gate and up, of one kind.
+    /// `out = silu(gate · x) ⊙ (up · x)` of `tokens` tokens, `stack` being gate and up, of one kind.
     pub(super) fn swiglu(
         &self,
         stack: &Stack,
         bias: Option<&Buffer>,
         norm: Norm,
-        x: Address,
+        (x, tokens): (Address, usize),
         out: Address,
     ) -> Result<(), GpuError> {
         let parts = stack.parts();
@@ -203,18 +280,46 @@ impl Work {
         };
         arguments.describe(parts, bias);
         let (kind, rows, width) = (parts[0].kind(), parts[0].rows(), stack.width());
-        if matches!(kind, Kind::F16 | Kind::BF16) && rows * width <= MOST_TILED_PAIRS {
-            return self.tiles(kind, arguments, rows, width, true);
+        let tiled = matches!(kind, Kind::F16 | Kind::BF16) && rows * width <= MOST_TILED_PAIRS;
+        let plan = match tiled {
+            true => self.tiles(Way::TilePairs, kind, rows, width),
+            false => Plan {
+                way: Way::Swiglu,
+                kind,
+                rows,
+                width,
+                shape: self.shape(rows, loads(kind, width), [1, 2]),
+            },
+        };
+        let tokens = Tokens {
+            count: tokens,
+            stride: rows,
+        };
+        self.put(&plan, arguments, tokens)
+    }
+
+    fn put(&self, plan: &Plan, mut arguments: GemvArgs, tokens: Tokens) -> Result<(), GpuError> {
+        arguments.split = plan.shape.split;
+        if tokens.count > 1 {
+            return self.put_each(plan, arguments, tokens);
         }
-        let shape = self.shape(parts[0].rows(), loads(kind, stack.width()), [1, 2]);
-        arguments.split = shape.split;
         let launch = Launch {
-            kernel: SWIGLU[kind as usize][shape.which],
-            blocks: [shape.blocks, 1, 1],
+            kernel: plan.kernel(),
+            blocks: [plan.shape.blocks, 1, 1],
             threads: THREADS,
-            shared: shared(kind, stack.width()),
+            shared: plan.shared(),
         };
         self.gpu.launch(&launch, &arguments)
+    }
+
+    fn gemv(&self, kind: Kind, rows: usize, width: usize) -> Plan {
+        Plan {
+            way: Way::Gemv,
+            kind,
+            rows,
+            width,
+            shape: self.shape(rows, loads(kind, width), [1, 2, 4]),
+        }
     }
 
     /// How a product with `rows` rows of `loads` loads of a warp each is shared out; `choices` are the rows that kernels
@@ -241,39 +346,23 @@ impl Work {
         }
     }
 
-    /// The product by tensor cores; `pairs` as in [`Work::swiglu`].
-    fn tiles(
-        &self,
-        kind: Kind,
-        mut arguments: GemvArgs,
-        rows: usize,
-        width: usize,
-        pairs: bool,
-    ) -> Result<(), GpuError> {
-        let kernel = match (kind, pairs) {
-            (Kind::F16, false) => "tiles_f16",
-            (Kind::F16, true) => "tile_pairs_f16",
-            (_, false) => "tiles_bf16",
-            (_, true) => "tile_pairs_bf16",
-        };
-        // Numbers of a part of the token, and the bytes from one part to the next.
-        let numbers = match pairs {
-            true => width.next_multiple_of(32),
-            false => (width / 2).next_multiple_of(32),
-        };
-        let part = (2 * numbers).next_multiple_of(128) + 64;
-        let parts = if pairs { 2 } else { 4 };
-        arguments.split = if numbers / 32 > 32 { 8 } else { 4 };
-        let together = WARPS / arguments.split as usize;
-        let blocks = rows.div_ceil(8).div_ceil(together);
+    /// The product by tensor cores, [`Way::Tiles`] or [`Way::TilePairs`].
+    fn tiles(&self, way: Way, kind: Kind, rows: usize, width: usize) -> Plan {
+        let numbers = tile_numbers(width, matches!(way, Way::TilePairs));
+        let split = if numbers / 32 > 32 { 8 } else { 4 };
+        let blocks = rows.div_ceil(8).div_ceil(WARPS / split);
         let most = 2 * self.gpu.info().multiprocessors as usize;
-        let launch = Launch {
-            kernel,
-            blocks: [blocks.clamp(1, most) as u32, 1, 1],
-            threads: THREADS,
-            shared: parts * part + 4 * (WARPS + WARPS * 16),
-        };
-        self.gpu.launch(&launch, &arguments)
+        Plan {
+            way,
+            kind,
+            rows,
+            width,
+            shape: Shape {
+                which: 0,
+                split: split as u32,
+                blocks: blocks.clamp(1, most) as u32,
+            },
+        }
     }
 }
 
@@ -292,8 +381,9 @@ const MOST_TILED_ROWS: usize = 16_384;
 const MOST_TILED_PAIRS: usize = 8 << 20;
 
 /// How a product is shared out.
+#[derive(Clone, Copy)]
 struct Shape {
-    /// Which of the kernels.
+    /// Which of the kernels of a token.
     which: usize,
     /// Warps that share a row.
     split: u32,

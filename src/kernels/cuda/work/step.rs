@@ -1,7 +1,7 @@
-//! The kernels of one token: its activations are single rows, and each matrix is read once.
+//! The kernels of a step: one token, or one of each of several sequences. Each matrix is read once for all of them.
 
-use super::row::OneRow;
-use super::{Place, Work, STEP_CACHED, STEP_WORDS};
+use super::row::FewRows;
+use super::{NextToken, Place, Work, STEP_CACHED, STEP_WORDS};
 use crate::kernels::cuda::attention::{splits, AttentionShape};
 use crate::kernels::cuda::cache::Cache;
 use crate::kernels::cuda::error::GpuError;
@@ -41,15 +41,21 @@ pub struct Norm<'a> {
     pub eps: f32,
 }
 
+/// Where the keys and values of a step's tokens are.
+#[derive(Clone, Copy)]
+pub enum StepCache<'a> {
+    /// Those of the one token.
+    One(&'a Cache),
+    /// Those of each token, in layer `layer` of what [`Work::begin_each`] was given, in the numbers of `like`.
+    Each { layer: usize, like: &'a Cache },
+}
+
 impl Work {
-    /// What the next step reads: the token behind `cached` others, at `position` on the axes time, height and width.
-    pub fn begin_step(&mut self, token: u32, cached: usize, position: [usize; 3]) {
-        self.step.set(0, token);
-        self.step.set(1, cached as u32);
-        self.splits = splits(cached + 1);
-        for (axis, position) in position.into_iter().enumerate() {
-            self.step.set(2 + axis, position as u32);
-        }
+    /// What the next step reads: one token.
+    pub fn begin_step(&mut self, next: &NextToken) {
+        self.put_step(0, next);
+        self.tokens = 1;
+        self.splits = splits(next.cached + 1);
     }
 
     /// What the next step was recorded for has to be the same: how many blocks share a key head.
@@ -57,53 +63,64 @@ impl Work {
         self.splits
     }
 
-    /// The token's row of `table` becomes the residual stream, and its angles are computed.
+    /// The tokens' rows of `table` become the residual stream, and their angles are computed.
     pub fn step_embed(&mut self, table: &Matrix, rope: &Rope) -> Result<(), GpuError> {
         let step = self.step.address();
         let arguments = BeginArgs {
             embed: EmbedArgs {
                 table: table.argument(),
                 tokens: step,
-                out: self.place(Place::X, 4 * table.width())?,
+                out: self.place(Place::X, 4 * self.tokens * table.width())?,
             },
-            angles: self.angles_arguments(rope, step, 1)?,
-            step: self.place(Place::Step, 4 * STEP_WORDS)?,
+            angles: self.angles_arguments(rope, step, self.tokens)?,
+            step: self.place(Place::Step, 4 * self.tokens * STEP_WORDS)?,
             words: STEP_WORDS as u32,
         };
         let launch = Launch {
-            kernel: "begin_step",
-            blocks: [2, 1, 1],
+            kernel: match self.tokens {
+                1 => "begin_step",
+                _ => "begin_each",
+            },
+            blocks: [2, self.tokens as u32, 1],
             threads: 512,
             shared: 0,
         };
         self.gpu.launch(&launch, &arguments)
     }
 
-    /// Adds attention over `cache` to the residual stream; the token's key and value join the cache.
+    /// Adds attention over `cache` to the residual stream; the tokens' keys and values join the caches.
     pub fn step_attention(
         &mut self,
         qkv: (&Stack, Option<&Buffer>),
         norm: Norm,
         shape: &AttentionShape,
-        cache: &Cache,
+        cache: StepCache,
         output: (&Stack, Option<&Buffer>),
     ) -> Result<(), GpuError> {
         let hidden = qkv.0.width();
-        let x = self.place(Place::X, 4 * hidden)?;
-        let projected = self.place(Place::Qkv, 4 * qkv.0.rows())?;
-        self.one_row(&OneRow {
+        let tokens = self.tokens;
+        let x = self.place(Place::X, 4 * tokens * hidden)?;
+        let projected = self.place(Place::Qkv, 4 * tokens * qkv.0.rows())?;
+        self.few_rows(&FewRows {
             stack: qkv.0,
             bias: qkv.1,
+            tokens,
             x,
             norm: Some(norm),
             out: projected,
             residual: 0,
         })?;
         let cached = self.held(Place::Step)?.address() + STEP_CACHED;
-        let attended = self.attend_step(shape, cache, projected, cached)?;
-        self.one_row(&OneRow {
+        let attended = match cache {
+            StepCache::One(cache) => self.attend_step(shape, cache, projected, cached)?,
+            StepCache::Each { layer, like } => {
+                self.attend_each(shape, (layer, like), projected, cached)?
+            }
+        };
+        self.few_rows(&FewRows {
             stack: output.0,
             bias: output.1,
+            tokens,
             x: attended,
             norm: None,
             out: x,
@@ -119,27 +136,30 @@ impl Work {
         down: (&Stack, Option<&Buffer>),
     ) -> Result<(), GpuError> {
         let (hidden, inner) = (gate_up.0.width(), down.0.width());
-        let x = self.place(Place::X, 4 * hidden)?;
-        let out = self.place(Place::Inner, 4 * inner)?;
+        let tokens = self.tokens;
+        let x = self.place(Place::X, 4 * tokens * hidden)?;
+        let out = self.place(Place::Inner, 4 * tokens * inner)?;
         let parts = gate_up.0.parts();
         let same = parts.len() == 2 && parts[0].kind() == parts[1].kind();
         if same {
-            self.swiglu(gate_up.0, gate_up.1, norm, x, out)?;
+            self.swiglu(gate_up.0, gate_up.1, norm, (x, tokens), out)?;
         } else {
-            let both = self.place(Place::Gates, 8 * inner)?;
-            self.one_row(&OneRow {
+            let both = self.place(Place::Gates, 8 * tokens * inner)?;
+            self.few_rows(&FewRows {
                 stack: gate_up.0,
                 bias: gate_up.1,
+                tokens,
                 x,
                 norm: Some(norm),
                 out: both,
                 residual: 0,
             })?;
-            self.gate_rows(both, None, out, 1, inner, Kind::F32)?;
+            self.gate_rows(both, None, out, tokens, inner, Kind::F32)?;
         }
-        self.one_row(&OneRow {
+        self.few_rows(&FewRows {
             stack: down.0,
             bias: down.1,
+            tokens,
             x: out,
             norm: None,
             out: x,
@@ -147,15 +167,27 @@ impl Work {
         })
     }
 
-    /// Logits of the normed row `row` of the residual stream.
-    pub fn step_logits(&mut self, head: &Matrix, norm: Norm, row: usize) -> Result<(), GpuError> {
+    /// Logits of the step's tokens.
+    pub fn step_logits(&mut self, head: &Matrix, norm: Norm) -> Result<(), GpuError> {
+        self.row_logits(head, norm, 0, self.tokens)
+    }
+
+    /// Logits of the normed rows `row ..` of the residual stream, `tokens` of them.
+    pub fn row_logits(
+        &mut self,
+        head: &Matrix,
+        norm: Norm,
+        row: usize,
+        tokens: usize,
+    ) -> Result<(), GpuError> {
         let hidden = head.width();
         let x = self.held(Place::X)?.address() + (4 * row * hidden) as u64;
-        let out = self.place(Place::Logits, 4 * head.rows())?;
+        let out = self.place(Place::Logits, 4 * tokens * head.rows())?;
         let stack = Stack::new(vec![head.clone()])?;
-        self.one_row(&OneRow {
+        self.few_rows(&FewRows {
             stack: &stack,
             bias: None,
+            tokens,
             x,
             norm: Some(norm),
             out,
