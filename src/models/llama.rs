@@ -4,6 +4,7 @@
 
 #[cfg(feature = "cuda")]
 mod on_gpu;
+mod several;
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -139,25 +140,6 @@ impl Llama {
         Ok(Some(x))
     }
 
-    /// One token of each of several sequences through all layers, each as if alone; their logits.
-    fn each(&mut self, next: &[(usize, u32)], logits: &mut Vec<f32>) -> candle_core::Result<()> {
-        let (slots, tokens): (Vec<usize>, Vec<u32>) = next.iter().copied().unzip();
-        let mut x = self.embed_tokens.forward(&tokens)?;
-        let positions: Vec<_> = slots.iter().map(|&slot| [self.cached[slot]; 3]).collect();
-        let tables = self.rope.tables_of(0, positions.into_iter())?;
-        for layer in &mut self.layers {
-            let norm = &layer.input_layernorm;
-            layer
-                .self_attn
-                .add_to_each(&mut x, norm, &slots, &tables, &mut self.work)?;
-            layer
-                .mlp
-                .add_to(&mut x, &layer.post_attention_layernorm, &mut self.work)?;
-        }
-        let x = self.norm.forward(&x, &mut self.work)?;
-        self.lm_head.forward_into(&x, logits, &mut self.work)
-    }
-
     /// Embeddings of the next tokens, and rows of images where these stand.
     fn embed(&self, tokens: &[u32]) -> candle_core::Result<Rows> {
         if self.pictures.is_empty() {
@@ -190,37 +172,6 @@ impl Llama {
         let mut all = vec![f32::NEG_INFINITY; self.vocab_size];
         all[wanted].copy_from_slice(&rows);
         Tensor::from_vec(all, self.vocab_size, &Device::Cpu)
-    }
-
-    /// As [`LanguageModel::forward_each`], which counts the tokens.
-    fn all_of(&mut self, next: &[(usize, u32)], logits: &mut Vec<f32>) -> Result<(), ModelError> {
-        #[cfg(feature = "cuda")]
-        if self.gpu.is_some() && next.len() > 1 && self.pictures.is_empty() {
-            return self.each_on_gpu(next, logits);
-        }
-        // Elsewhere, or for a part of the vocabulary, one after the other.
-        if !self.lm_head.on_host() || self.vocabulary.is_some() {
-            return self.one_by_one(next, logits);
-        }
-        self.work.set_apart(true);
-        let done = self.each(next, logits);
-        self.work.set_apart(false);
-        Ok(done?)
-    }
-
-    /// As [`LanguageModel::forward_each`], in as many passes as there are sequences.
-    fn one_by_one(
-        &mut self,
-        next: &[(usize, u32)],
-        logits: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
-        logits.clear();
-        for &(slot, token) in next {
-            self.select(slot);
-            let row: Vec<f32> = self.forward(&[token])?.to_vec1()?;
-            logits.extend(row);
-        }
-        Ok(())
     }
 
     /// Whether `slot` has room for `tokens`, at least one.
@@ -416,24 +367,7 @@ impl LanguageModel for Llama {
         next: &[(usize, u32)],
         logits: &mut Vec<f32>,
     ) -> Result<(), ModelError> {
-        let before: Vec<usize> = next.iter().map(|&(slot, _)| self.cached[slot]).collect();
-        for &(slot, _) in next {
-            self.check_room(slot, 1)?;
-        }
-        let current = self.slot;
-        let done = self.all_of(next, logits);
-        for (&(slot, _), before) in next.iter().zip(before) {
-            match done {
-                Ok(()) => self.cached[slot] = before + 1,
-                Err(_) => {
-                    // Some layers may hold the token and others not.
-                    self.select(slot);
-                    self.truncate(before);
-                }
-            }
-        }
-        self.select(current);
-        done
+        self.grow(next, logits)
     }
 }
 

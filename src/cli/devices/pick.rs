@@ -132,7 +132,7 @@ fn no_gpu(cuda: &str, metal: &str) -> Option<String> {
 #[cfg(feature = "cuda")]
 fn cuda(ordinal: usize, wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, String> {
     let folder = state::kernels();
-    let compiling = || told("compiling the kernels of the GPU, once: this takes some seconds");
+    let compiling = || told("compiling the kernels of the GPU, once: this may take a minute");
     let keep = folder.as_deref().map(|folder| Keep {
         folder,
         compiling: &compiling,

@@ -41,7 +41,7 @@ static COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbi
 pub struct Keep<'a> {
     /// Where they are kept for the next time; it need not be there.
     pub folder: &'a Path,
-    /// Is told when they are compiled, which takes seconds.
+    /// Is told when they are compiled, which may take a minute.
     pub compiling: &'a dyn Fn(),
 }
 

@@ -1,4 +1,4 @@
-//! What the run-time compiler has made of the kernels, kept for the next time: it takes seconds.
+//! What the run-time compiler has made of the kernels, kept for the next time: it took up to a minute.
 
 use std::fs;
 use std::io;
