@@ -7,7 +7,7 @@ use super::{
     Constraint, FinishReason, GenerateError, GenerateOptions, Output, Sampler, Step, StopMatcher,
     Timings, TokenLogprob,
 };
-use crate::models::NO_TOKEN;
+use crate::models::{Logits, ModelError, NO_TOKEN};
 use crate::text::{StreamDecoder, Tokenizer};
 
 /// The text and tokens of one answer, and all that decides how it goes on.
@@ -70,6 +70,31 @@ impl<'a> Answer<'a> {
             .is_some_and(|limit| self.output.tokens.len() >= limit)
     }
 
+    /// How many of the likeliest tokens decide, where so few do: see [`GenerateOptions::deciding`].
+    pub fn deciding(&self) -> Option<usize> {
+        self.options.deciding()
+    }
+
+    /// [`Answer::take`], whatever is known of the logits.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_known(
+        &mut self,
+        logits: Logits,
+        position: usize,
+        on_step: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<Next, GenerateError> {
+        match logits {
+            Logits::All(logits) => {
+                let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
+                self.take(&mut row, position, on_step)
+            }
+            Logits::Likely(tokens) => self.take_likely(&tokens, position, on_step),
+            Logits::NoNumber => Err(GenerateError::BadLogits { position }),
+        }
+    }
+
     /// Chooses a token of `row`, `[vocab]`, which is changed, and tells `on_step`. The `position` of the row is for an
     /// error.
     ///
@@ -103,7 +128,7 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// As there.
-    pub fn take_likely(
+    fn take_likely(
         &mut self,
         tokens: &[(u32, f32)],
         position: usize,

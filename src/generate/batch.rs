@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::answer::{rate, Answer, Next};
-use super::engine::shared_prefix;
+use super::engine::{forward, shared_prefix};
 use super::{Engine, FinishReason, GenerateError, GenerateOptions, Output, Timings};
 use crate::kernels::pool;
-use crate::models::{ModelError, Reuse};
+use crate::models::{LanguageModel, Logits, ModelError, Reuse};
 use crate::text::Tokenizer;
 
 /// Answers under way over one engine, which does nothing else meanwhile.
@@ -158,8 +158,8 @@ impl<'t> Batch<'t> {
             0 => model.truncate(0),
             _ => model.begin_as(source, start)?,
         }
-        let computed = model.forward_while(&ids[start..], &|| !interrupted());
-        let logits = match computed {
+        let few = options.deciding();
+        let logits = match forward(model, &ids[start..], few, &|| !interrupted()) {
             Ok(Some(logits)) => logits,
             Ok(None) => return Ok(None),
             Err(error) => {
@@ -178,8 +178,12 @@ impl<'t> Batch<'t> {
         self.totals.reused_tokens += timings.cached_tokens;
         let mut answer = Answer::new(self.tokenizer, options, &ids, began, timings);
         (place.kept, place.ids) = (self.reuse.kept(ids.len()), ids);
-        let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
-        match after(&mut answer, &mut row, place.ids.len(), engine.context())? {
+        match after(
+            &mut answer,
+            Row::Known(logits),
+            place.ids.len(),
+            engine.context(),
+        )? {
             Next::End(reason) => Ok(Some(Some(answer.finish(reason, &mut |_| true)?))),
             Next::Compute(next) => {
                 place.live = Some(Live { key, answer, next });
@@ -209,31 +213,37 @@ impl<'t> Batch<'t> {
     /// One token for every answer under way; those that are complete with it.
     pub fn step(&mut self, engine: &mut Engine) -> Vec<Finished> {
         let live = self.places.iter().enumerate();
-        let next: Vec<(usize, u32)> = live
-            .filter_map(|(slot, place)| Some((slot, place.live.as_ref()?.next)))
-            .collect();
+        let (next, few): (Vec<(usize, u32)>, Vec<Option<usize>>) = live
+            .filter_map(|(slot, place)| {
+                let live = place.live.as_ref()?;
+                Some(((slot, live.next), live.answer.deciding()))
+            })
+            .unzip();
         if next.is_empty() {
             return Vec::new();
         }
         self.totals.steps += 1;
-        let (vocab, context) = (engine.model.vocab_size(), engine.context());
-        let computed = self.compute(engine, &next);
+        let context = engine.context();
+        let computed = compute(engine.model.as_mut(), &next, &few, &mut self.logits);
         let places = self.places.iter_mut().filter(|p| p.live.is_some());
-        let rows = self.logits.chunks_exact_mut(vocab.max(1));
         let work: Vec<_> = places
-            .zip(rows)
             .zip(computed)
-            .map(|((place, row), computed)| Mutex::new((place, row, computed, None)))
+            .map(|(place, computed)| Mutex::new((place, Some(computed), None)))
             .collect();
         // The vocabulary is long: choosing is work for all threads.
         pool::run(work.len(), |i| {
             let mut item = work[i].lock().unwrap_or_else(PoisonError::into_inner);
-            let (place, row, computed, ended) = &mut *item;
-            let Some(live) = &mut place.live else { return };
-            if let Err(error) = std::mem::replace(computed, Ok(())) {
-                *ended = Some(Err(error.into()));
+            let (place, computed, ended) = &mut *item;
+            let (Some(live), Some(computed)) = (&mut place.live, computed.take()) else {
                 return;
-            }
+            };
+            let row = match computed {
+                Ok(row) => row,
+                Err(error) => {
+                    *ended = Some(Err(error.into()));
+                    return;
+                }
+            };
             place.ids.push(live.next);
             match after(&mut live.answer, row, place.ids.len(), context) {
                 Ok(Next::Compute(next)) => live.next = next,
@@ -243,7 +253,7 @@ impl<'t> Batch<'t> {
         });
         let mut finished = Vec::new();
         for item in work {
-            let (place, _, _, ended) = item.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let (place, _, ended) = item.into_inner().unwrap_or_else(PoisonError::into_inner);
             let Some(ended) = ended else { continue };
             let Some(Live { key, answer, .. }) = place.live.take() else {
                 continue;
@@ -255,35 +265,6 @@ impl<'t> Batch<'t> {
         finished
     }
 
-    /// The logits of `next`; where all together fail, one after the other, so that one that does not fit takes no other
-    /// with it.
-    fn compute(
-        &mut self,
-        engine: &mut Engine,
-        next: &[(usize, u32)],
-    ) -> Vec<Result<(), ModelError>> {
-        let model = engine.model.as_mut();
-        match model.forward_each(next, &mut self.logits) {
-            Ok(()) => next.iter().map(|_| Ok(())).collect(),
-            Err(error) if next.len() == 1 => {
-                self.logits.resize(model.vocab_size(), 0.0);
-                vec![Err(error)]
-            }
-            Err(_) => {
-                let mut all = Vec::with_capacity(next.len() * model.vocab_size());
-                let mut each = |one: &(usize, u32)| {
-                    let outcome = model.forward_each(&[*one], &mut self.logits);
-                    self.logits.resize(model.vocab_size(), 0.0);
-                    all.extend_from_slice(&self.logits);
-                    outcome
-                };
-                let outcomes = next.iter().map(&mut each).collect();
-                self.logits = all;
-                outcomes
-            }
-        }
-    }
-
     /// Gives the engine back with an empty cache and room for one sequence; answers under way are lost.
     pub fn close(self, engine: &mut Engine) -> Totals {
         engine.model.hold(1);
@@ -292,14 +273,63 @@ impl<'t> Batch<'t> {
     }
 }
 
+/// What is known of the logits behind a token.
+enum Row<'l> {
+    /// All of them, `[vocab]`.
+    All(&'l mut [f32]),
+    Known(Logits),
+}
+
+/// What is known of the logits behind each of `next`, all of which lie in `logits` unless the `few` likeliest decide;
+/// where all together fail, one after the other, so that one that does not fit takes no other with it.
+fn compute<'l>(
+    model: &mut dyn LanguageModel,
+    next: &[(usize, u32)],
+    few: &[Option<usize>],
+    logits: &'l mut Vec<f32>,
+) -> Vec<Result<Row<'l>, ModelError>> {
+    let vocab = model.vocab_size().max(1);
+    let done = match model.forward_each_likely(next, few) {
+        Ok(Some(known)) => return known.into_iter().map(|l| Ok(Row::Known(l))).collect(),
+        Ok(None) => model.forward_each(next, logits),
+        Err(error) => Err(error),
+    };
+    let outcomes: Vec<Result<(), ModelError>> = match done {
+        Ok(()) => next.iter().map(|_| Ok(())).collect(),
+        Err(error) if next.len() == 1 => {
+            logits.resize(vocab, 0.0);
+            vec![Err(error)]
+        }
+        Err(_) => {
+            let mut all = Vec::with_capacity(next.len() * vocab);
+            let mut each = |one: &(usize, u32)| {
+                let outcome = model.forward_each(&[*one], logits);
+                logits.resize(vocab, 0.0);
+                all.extend_from_slice(logits);
+                outcome
+            };
+            let outcomes = next.iter().map(&mut each).collect();
+            *logits = all;
+            outcomes
+        }
+    };
+    let rows = logits.chunks_exact_mut(vocab).zip(outcomes);
+    rows.map(|(row, outcome)| outcome.map(|()| Row::All(row)))
+        .collect()
+}
+
 /// What follows the row of logits of the last of `cached` tokens.
 fn after(
     answer: &mut Answer,
-    row: &mut [f32],
+    row: Row,
     cached: usize,
     context: usize,
 ) -> Result<Next, GenerateError> {
-    Ok(match answer.take(row, cached, &mut |_| true)? {
+    let next = match row {
+        Row::All(row) => answer.take(row, cached, &mut |_| true)?,
+        Row::Known(logits) => answer.take_known(logits, cached, &mut |_| true)?,
+    };
+    Ok(match next {
         Next::Compute(_) if cached >= context => Next::End(FinishReason::Length),
         next => next,
     })

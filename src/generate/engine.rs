@@ -210,15 +210,7 @@ impl Engine {
                 break FinishReason::Interrupted;
             }
             let position = self.cached.len();
-            let next = match logits {
-                Logits::All(logits) => {
-                    let mut row: Vec<f32> = logits.to_vec1().map_err(ModelError::from)?;
-                    answer.take(&mut row, position, on_step)?
-                }
-                Logits::Likely(tokens) => answer.take_likely(&tokens, position, on_step)?,
-                Logits::NoNumber => return Err(GenerateError::BadLogits { position }),
-            };
-            let token = match next {
+            let token = match answer.take_known(logits, position, on_step)? {
                 Next::Compute(token) => token,
                 Next::End(reason) => break reason,
             };
@@ -331,14 +323,7 @@ impl Engine {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Option<Logits>, GenerateError> {
         let go_on = || !interrupted();
-        let computed = match few {
-            Some(k) => self.model.forward_likely(tokens, k, &go_on),
-            None => {
-                let all = self.model.forward_while(tokens, &go_on);
-                all.map(|logits| logits.map(Logits::All))
-            }
-        };
-        match computed {
+        match forward(self.model.as_mut(), tokens, few, &go_on) {
             Ok(logits) => {
                 let done = self.model.cached() - self.cached.len();
                 self.cached.extend(tokens.iter().take(done));
@@ -360,6 +345,19 @@ impl Engine {
     pub(super) fn forget_all_but(&mut self, len: usize) {
         self.cached.truncate(len);
         self.model.truncate(len);
+    }
+}
+
+/// Runs `tokens` through `model`: what is known of the logits behind them where the `few` likeliest decide, or all do.
+pub(super) fn forward(
+    model: &mut dyn LanguageModel,
+    tokens: &[u32],
+    few: Option<usize>,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Logits>, ModelError> {
+    match few {
+        Some(k) => model.forward_likely(tokens, k, go_on),
+        None => Ok(model.forward_while(tokens, go_on)?.map(Logits::All)),
     }
 }
 

@@ -367,7 +367,20 @@ impl LanguageModel for Llama {
         next: &[(usize, u32)],
         logits: &mut Vec<f32>,
     ) -> Result<(), ModelError> {
-        self.grow(next, logits)
+        self.grow(next, |model| model.all_of(next, logits))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn forward_each_likely(
+        &mut self,
+        next: &[(usize, u32)],
+        few: &[Option<usize>],
+    ) -> Result<Option<Vec<Logits>>, ModelError> {
+        if self.gpu.is_none() || !self.pictures.is_empty() || few.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let grown = self.grow(next, |model| model.likely_of_each(next, few));
+        grown.map(Some)
     }
 }
 

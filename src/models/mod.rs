@@ -179,6 +179,19 @@ pub trait LanguageModel: Send {
         next: &[(usize, u32)],
         logits: &mut Vec<f32>,
     ) -> Result<(), ModelError>;
+    /// The same, where of each sequence so many of the likeliest tokens decide as in [`LanguageModel::forward_likely`]
+    /// (None: all do). None for a model that has all logits here in any case: then nothing was computed.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::forward_each`].
+    fn forward_each_likely(
+        &mut self,
+        next: &[(usize, u32)],
+        few: &[Option<usize>],
+    ) -> Result<Option<Vec<Logits>>, ModelError> {
+        let _ = (next, few);
+        Ok(None)
+    }
 }
 
 /// One architecture crane knows: how the two file formats spell it, and what it is for.

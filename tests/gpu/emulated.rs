@@ -175,7 +175,11 @@ fn answers_side_by_side_are_those_of_one_after_the_other() {
     let input = tempfile::NamedTempFile::new().unwrap();
     let lines = ["Once", "Upon a time", "a b c d e f g h", "The", "In the"];
     let lines = lines.iter().enumerate().map(|(i, text)| {
-        json!({"prompt": text, "raw": true, "max_tokens": 3 + 4 * i, "temperature": i % 2, "seed": i}).to_string()
+        // For a penalty all logits come here.
+        let penalty = if i == 2 { 1.3 } else { 1.0 };
+        json!({"prompt": text, "raw": true, "max_tokens": 3 + 4 * i, "temperature": i % 2, "seed": i,
+            "repeat_penalty": penalty})
+        .to_string()
     });
     std::fs::write(input.path(), lines.collect::<Vec<_>>().join("\n")).unwrap();
     let answers = |parallel: &str| -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crane::kernels::cuda::Gpu;
-use crane::models::LanguageModel;
+use crane::models::{LanguageModel, Logits};
 use crane::weights::{Checkpoint, DTypeChoice, Quant};
 
 use super::{fixtures, gpu, ids, load, row, seeded, CacheType, Sizes};
@@ -261,4 +261,79 @@ fn a_sequence_begins_as_another() {
         .unwrap();
     assert_eq!(bits(&logits[..vocabulary]), earlier);
     assert_eq!(bits(&logits[vocabulary..]), next);
+}
+
+/// `found` are the `k` likeliest of `row` and maybe others, with their logits (the likeliest alone needs none).
+fn are_likeliest(found: &[(u32, f32)], k: usize, row: &[f32]) {
+    let mut ranked: Vec<f32> = row.to_vec();
+    ranked.sort_by(|a, b| b.total_cmp(a));
+    let least = ranked[k - 1];
+    assert!(found.len() >= k && row.iter().all(|x| !x.is_nan()));
+    for (id, logit) in found {
+        let own = row[*id as usize];
+        assert!(own == *logit || (k == 1 && own == least), "{id}: {logit}");
+    }
+    let ids: Vec<u32> = found.iter().map(|&(id, _)| id).collect();
+    for (id, _) in row.iter().enumerate().filter(|(_, x)| **x > least) {
+        assert!(ids.contains(&(id as u32)), "{id} is missing");
+    }
+}
+
+#[test]
+fn the_likeliest_of_each() {
+    let Some(gpu) = gpu() else { return };
+    let mut model = model(SMALL, &gpu, DTypeChoice::F32, None, CacheType::F32);
+    let vocabulary = model.vocab_size();
+    model.hold(LENS.len());
+    for (slot, &len) in LENS.iter().enumerate() {
+        model.select(slot);
+        row(model.as_mut(), &ids(slot as u64, len, vocabulary));
+    }
+    let few = [
+        Some(1),
+        Some(7),
+        None,
+        Some(40),
+        Some(1),
+        Some(vocabulary),
+        None,
+        Some(2),
+        Some(1),
+    ];
+    for part in [None, Some(20..77)] {
+        model.restrict(part.clone());
+        for count in [1, 2, 9, 9, 9] {
+            let next: Vec<_> = (0..count).map(|slot| (slot, 3)).collect();
+            let known = model.forward_each_likely(&next, &few[..count]).unwrap();
+            let known = known.unwrap();
+            assert_eq!(known.len(), count);
+            for (slot, &len) in LENS[..count].iter().enumerate() {
+                model.select(slot);
+                assert_eq!(model.cached(), len + 1);
+                model.truncate(len);
+            }
+            let mut logits = Vec::new();
+            model.forward_each(&next, &mut logits).unwrap();
+            for (slot, &len) in LENS[..count].iter().enumerate() {
+                model.select(slot);
+                model.truncate(len);
+            }
+            let rows = logits.chunks(vocabulary);
+            for ((known, k), row) in known.into_iter().zip(few).zip(rows) {
+                match (known, k) {
+                    (Logits::Likely(found), Some(k)) => {
+                        let k = k.min(part.clone().map_or(vocabulary, |part| part.len()));
+                        are_likeliest(&found, k, row);
+                    }
+                    (Logits::All(all), None) => {
+                        assert_eq!(bits(&all.to_vec1::<f32>().unwrap()), bits(row));
+                    }
+                    _ => panic!("{k:?} of sequence {count}"),
+                }
+            }
+        }
+    }
+    // Where all logits are wanted of all, they come as they always do.
+    let known = model.forward_each_likely(&[(0, 1), (1, 1)], &[None; 2]);
+    assert!(known.unwrap().is_none());
 }

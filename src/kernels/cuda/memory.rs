@@ -231,13 +231,6 @@ impl<T: Copy + Default> Shared<T> {
         unsafe { self.at.add(index).write_volatile(value) };
     }
 
-    /// What is there; the GPU must not be writing it.
-    pub fn get(&self, index: usize) -> T {
-        assert!(index < self.len, "within the memory");
-        // SAFETY: within the allocation (checked), and any bits are a value.
-        unsafe { self.at.add(index).read_volatile() }
-    }
-
     /// All of it; the GPU must not be writing.
     pub fn all(&self) -> &[T] {
         // SAFETY: allocated for so many and initialised.

@@ -78,6 +78,14 @@ impl OnGpu {
     }
 }
 
+/// Tokens that were counted from the first of those that are `wanted`.
+fn likely(mut tokens: Vec<(u32, f32)>, wanted: &Range<usize>) -> Logits {
+    for (id, _) in &mut tokens {
+        *id += wanted.start as u32;
+    }
+    Logits::Likely(tokens)
+}
+
 impl Llama {
     /// As [`crate::models::LanguageModel::forward_while`].
     pub(super) fn forward_on_gpu(
@@ -106,12 +114,7 @@ impl Llama {
             return Err(GpuError::elsewhere().into());
         };
         Ok(Some(match gpu.work.likely(wanted.len(), k)? {
-            Likely::Tokens(mut tokens) => {
-                for (id, _) in &mut tokens {
-                    *id += wanted.start as u32;
-                }
-                Logits::Likely(tokens)
-            }
+            Likely::Tokens(tokens) => likely(tokens, &wanted),
             Likely::NoNumber => Logits::NoNumber,
             Likely::TooMany => Logits::All(self.all_logits()?),
         }))

@@ -4,21 +4,24 @@ use super::Llama;
 use crate::models::{LanguageModel, ModelError};
 
 impl Llama {
-    /// As [`LanguageModel::forward_each`].
-    pub(super) fn grow(
+    /// Lets `compute` run the tokens `next` of their sequences; after an error no sequence has grown.
+    ///
+    /// # Errors
+    /// Those of `compute`; a sequence without room.
+    pub(super) fn grow<T>(
         &mut self,
         next: &[(usize, u32)],
-        logits: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
+        compute: impl FnOnce(&mut Self) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
         let before: Vec<usize> = next.iter().map(|&(slot, _)| self.cached[slot]).collect();
         for &(slot, _) in next {
             self.check_room(slot, 1)?;
         }
         let current = self.slot;
-        let done = self.all_of(next, logits);
+        let done = compute(self);
         for (&(slot, _), before) in next.iter().zip(before) {
             match done {
-                Ok(()) => self.cached[slot] = before + 1,
+                Ok(_) => self.cached[slot] = before + 1,
                 Err(_) => {
                     // Some layers may hold the token and others not.
                     self.select(slot);
@@ -30,8 +33,12 @@ impl Llama {
         done
     }
 
-    /// The same, but for counting the tokens.
-    fn all_of(&mut self, next: &[(usize, u32)], logits: &mut Vec<f32>) -> Result<(), ModelError> {
+    /// As [`LanguageModel::forward_each`], within [`Llama::grow`].
+    pub(super) fn all_of(
+        &mut self,
+        next: &[(usize, u32)],
+        logits: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
         #[cfg(feature = "cuda")]
         if self.gpu.is_some() && next.len() > 1 && self.pictures.is_empty() {
             return self.each_on_gpu(next, logits);

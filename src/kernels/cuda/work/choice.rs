@@ -5,7 +5,7 @@ use cudarc::driver::sys;
 use super::{Place, Work, TICKET_BYTES};
 use crate::kernels::cuda::error::{check, GpuError};
 use crate::kernels::cuda::gpu::{Arguments, Launch};
-use crate::kernels::cuda::memory::Address;
+use crate::kernels::cuda::memory::{Address, Shared};
 
 /// Tokens that come back at most.
 const ROOM: usize = 4096;
@@ -71,9 +71,50 @@ impl Work {
     /// # Errors
     /// What failed in the step.
     pub fn likely(&mut self, count: usize, k: usize) -> Result<Likely, GpuError> {
-        let logits = self.held(Place::Logits)?.address();
+        self.choose(0, count, k)?;
+        self.gpu.synchronize()?;
+        Ok(self.chosen(0, k))
+    }
+
+    /// [`Work::likely`] of each of the step's tokens, `count` logits each, where so many are named; all of them are
+    /// waited for once.
+    ///
+    /// # Errors
+    /// What failed in the step.
+    pub fn likely_each(
+        &mut self,
+        count: usize,
+        few: &[Option<usize>],
+    ) -> Result<Vec<Option<Likely>>, GpuError> {
+        let words = FOUND_WORDS * few.len();
+        if self.found.len() < words {
+            self.found = Shared::new(&self.gpu, words)?;
+        }
+        for (row, k) in few.iter().enumerate() {
+            if let Some(k) = *k {
+                self.choose(row, count, k)?;
+            }
+        }
+        self.gpu.synchronize()?;
+        let rows = few.iter().enumerate();
+        Ok(rows
+            .map(|(row, k)| k.map(|k| self.chosen(row, k)))
+            .collect())
+    }
+
+    /// Puts the choice of the `k` likeliest of row `row` of the logits on the stream.
+    fn choose(&mut self, row: usize, count: usize, k: usize) -> Result<(), GpuError> {
+        let logits = self.held(Place::Logits)?.address() + (4 * row * count) as u64;
+        let found = self.found.address() + (4 * row * FOUND_WORDS) as u64;
         if k <= 1 {
-            return self.best(logits, count);
+            let arguments = BestArgs {
+                logits,
+                count: count as u32,
+                partial: self.place(Place::Best, 8 * BLOCKS)?,
+                ticket: self.place(Place::Tickets, TICKET_BYTES)? + TICKET_BYTES as u64 - 4,
+                best: found,
+            };
+            return self.gpu.launch(&launch("best_token"), &arguments);
         }
         let bins = self.place(Place::Bins, 4 * (BINS + STATE_WORDS))?;
         let arguments = FewArgs {
@@ -82,45 +123,36 @@ impl Work {
             k: u32::try_from(k).unwrap_or(u32::MAX),
             bins,
             state: bins + 4 * BINS as u64,
-            found: self.found.address(),
+            found,
             room: ROOM as u32,
         };
         self.gpu.launch(&launch("count_bins"), &arguments)?;
-        self.gpu.launch(&launch("gather_few"), &arguments)?;
-        self.gpu.synchronize()?;
-        let all = self.found.all();
-        let (number, bad) = (all[0] as usize, all[1] != 0);
+        self.gpu.launch(&launch("gather_few"), &arguments)
+    }
+
+    /// What [`Work::choose`] has found; it is waited for.
+    fn chosen(&self, row: usize, k: usize) -> Likely {
+        let all = &self.found.all()[row * FOUND_WORDS..][..FOUND_WORDS];
+        let (first, bad) = (all[0], all[1] != 0);
         if bad {
-            return Ok(Likely::NoNumber);
+            return Likely::NoNumber;
         }
+        if k <= 1 {
+            // Its logit does not matter: nothing stands beside it.
+            return Likely::Tokens(vec![(first, 0.0)]);
+        }
+        let number = first as usize;
         if number > ROOM {
-            return Ok(Likely::TooMany);
+            return Likely::TooMany;
         }
         let tokens = all[2..2 + 2 * number].chunks_exact(2);
         let tokens: Vec<_> = tokens
             .map(|pair| (pair[0], f32::from_bits(pair[1])))
             .collect();
         match tokens.iter().any(|(_, logit)| logit.is_finite()) {
-            true => Ok(Likely::Tokens(tokens)),
-            false => Ok(Likely::NoNumber),
+            true => Likely::Tokens(tokens),
+            false => Likely::NoNumber,
         }
-    }
-
-    fn best(&mut self, logits: Address, count: usize) -> Result<Likely, GpuError> {
-        let arguments = BestArgs {
-            logits,
-            count: count as u32,
-            partial: self.place(Place::Best, 8 * BLOCKS)?,
-            ticket: self.place(Place::Tickets, TICKET_BYTES)? + TICKET_BYTES as u64 - 4,
-            best: self.found.address(),
-        };
-        self.gpu.launch(&launch("best_token"), &arguments)?;
-        self.gpu.synchronize()?;
-        Ok(match self.found.get(1) {
-            // Its logit does not matter: nothing stands beside it.
-            0 => Likely::Tokens(vec![(self.found.get(0), 0.0)]),
-            _ => Likely::NoNumber,
-        })
     }
 
     /// Waits for the step and gives its `count` logits.

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
-use super::Llama;
-use crate::kernels::cuda::{GpuError, Graph, NextToken, MOST_EACH};
-use crate::models::ModelError;
+use candle_core::{Device, Tensor};
+
+use super::{likely, Llama};
+use crate::kernels::cuda::{GpuError, Graph, Likely, NextToken, MOST_EACH};
+use crate::models::{LanguageModel, Logits, ModelError};
 
 /// Steps that are kept recorded: answers end, and others take their place, so that few numbers of them come again.
 const KEPT: usize = 16;
@@ -50,6 +52,52 @@ impl Llama {
             }
         }
         Ok(())
+    }
+
+    /// As [`crate::models::LanguageModel::forward_each_likely`], of sequences without images. The caller counts the tokens.
+    pub(in super::super) fn likely_of_each(
+        &mut self,
+        next: &[(usize, u32)],
+        few: &[Option<usize>],
+    ) -> Result<Vec<Logits>, ModelError> {
+        if let (&[(slot, token)], &[Some(k)]) = (next, few) {
+            self.select(slot);
+            let one = self.likely_on_gpu(&[token], k, &|| true)?;
+            return Ok(one.into_iter().collect());
+        }
+        let tokens: Vec<u32> = next.iter().map(|&(_, token)| token).collect();
+        self.check_tokens(&tokens)?;
+        for &(slot, _) in next {
+            self.reserve(slot, 1)?;
+        }
+        let wanted = self.wanted();
+        let mut all = Vec::with_capacity(next.len());
+        for (next, few) in next.chunks(MOST_EACH).zip(few.chunks(MOST_EACH)) {
+            self.step_each(next)?;
+            let Some(gpu) = &mut self.gpu else {
+                return Err(GpuError::elsewhere().into());
+            };
+            let found = gpu.work.likely_each(wanted.len(), few)?;
+            for (row, found) in found.into_iter().enumerate() {
+                all.push(match found {
+                    Some(Likely::Tokens(tokens)) => likely(tokens, &wanted),
+                    Some(Likely::NoNumber) => Logits::NoNumber,
+                    Some(Likely::TooMany) | None => Logits::All(self.row_of_each(row)?),
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The logits of one token of the last step, `[vocab]`.
+    fn row_of_each(&self, row: usize) -> Result<Tensor, ModelError> {
+        let (wanted, mut all) = (self.wanted(), vec![f32::NEG_INFINITY; self.vocab_size]);
+        let Some(gpu) = &self.gpu else {
+            return Err(GpuError::elsewhere().into());
+        };
+        gpu.work
+            .read_logits(row * wanted.len(), &mut all[wanted.clone()])?;
+        Ok(Tensor::from_vec(all, self.vocab_size, &Device::Cpu)?)
     }
 
     /// Puts a step of at most [`MOST_EACH`] sequences on the stream, as it was recorded if it was.
