@@ -2,6 +2,7 @@
 //! (`emulated/driver.cpp`): every address, every barrier and every sum, though not a GPU's speed and rounding. Needs a
 //! C++ compiler and no GPU.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -20,53 +21,59 @@ const SLOW: [&str; 5] = [
     "eye::qwen_with_heads_of_80_and_other_widths",
 ];
 
-/// A folder with the libraries; none where there is no compiler for them.
+/// Compiles C++ of `emulated/` for this CPU; false where there is no compiler.
+pub fn compile(arguments: &[&OsStr]) -> bool {
+    let compile = |more: &[&str]| {
+        Command::new("c++")
+            .current_dir(root().join("tests/gpu/emulated"))
+            .args(["-std=c++20", "-O2", "-fPIC", "-w", "-ffp-contract=off"])
+            .args(more)
+            .args(arguments)
+            .output()
+    };
+    let compiled = match compile(&["-march=native"]) {
+        Ok(output) if !output.status.success() => compile(&[]),
+        other => other,
+    };
+    match compiled {
+        Err(why) => {
+            eprintln!("skipped: c++: {why}");
+            false
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            true
+        }
+    }
+}
+
+/// A folder with the libraries, of which `make` makes the driver at a path; none where there is no compiler for them.
+pub fn libraries_of(make: impl FnOnce(&OsStr) -> bool) -> Option<tempfile::TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let driver = folder.path().join("libcuda.so");
+    if !make(driver.as_os_str()) {
+        return None;
+    }
+    // One library, so that products and kernels share a stream.
+    for name in ["libnvrtc.so", "libcublasLt.so"] {
+        std::os::unix::fs::symlink(&driver, folder.path().join(name)).unwrap();
+    }
+    Some(folder)
+}
+
 fn libraries() -> Option<&'static Path> {
     static MADE: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let driver = folder.path().join("libcuda.so");
-        let compile = |flags: &[&str]| {
-            Command::new("c++")
-                .args([
-                    "-std=c++20",
-                    "-O2",
-                    "-shared",
-                    "-fPIC",
-                    "-w",
-                    "-ffp-contract=off",
-                    "-o",
-                ])
-                .arg(&driver)
-                .args(flags)
-                .arg(root().join("tests/gpu/emulated/driver.cpp"))
-                .output()
-        };
-        let compiled = match compile(&["-march=native"]) {
-            Ok(output) if !output.status.success() => compile(&[]),
-            other => other,
-        };
-        match compiled {
-            Err(why) => {
-                eprintln!("skipped: c++: {why}");
-                return None;
-            }
-            Ok(output) => assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            ),
-        }
-        // One library, so that products and kernels share a stream.
-        for name in ["libnvrtc.so", "libcublasLt.so"] {
-            std::os::unix::fs::symlink(&driver, folder.path().join(name)).unwrap();
-        }
-        Some(folder)
+        libraries_of(|driver| {
+            let arguments = ["-shared", "driver.cpp", "-o"].map(OsStr::new);
+            compile(&[&arguments[..], &[driver]].concat())
+        })
     });
     made.as_ref().map(tempfile::TempDir::path)
 }
 
-fn beside(program: impl Into<PathBuf>, libraries: &Path) -> Command {
+pub fn beside(program: impl Into<PathBuf>, libraries: &Path) -> Command {
     let mut command = Command::new(program.into());
     command
         .current_dir(root())
@@ -80,25 +87,27 @@ fn beside(program: impl Into<PathBuf>, libraries: &Path) -> Command {
     command
 }
 
-/// Some tests of this folder on GPUs of both kinds: large and early to start, with the first warp ahead of the others,
-/// all but the first list; small and strict, with the last warp ahead, all but both.
+/// Some tests of this folder on GPUs of both kinds: a large one whose kernels start early, with the first warp ahead of
+/// the others, all but the first list; one with the shared memory of a GeForce whose kernels wait, with the last warp
+/// ahead, all but both.
 fn others(but: &[&str], and_but: &[&str]) {
     let Some(libraries) = libraries() else { return };
-    let start = |order, multiprocessors, capability, but: &[&str]| {
+    let start = |order, multiprocessors, capability, shared, but: &[&str]| {
         let mut tests = beside(std::env::current_exe().unwrap(), libraries);
         tests
             .args(["--test-threads", "1", "--nocapture"])
             .env("EMULATE_ORDER", order)
             .env("EMULATE_MULTIPROCESSORS", multiprocessors)
-            .env("EMULATE_CAPABILITY", capability);
-        for name in [&["emulated::", "pretended::", "memory::"], but].concat() {
+            .env("EMULATE_CAPABILITY", capability)
+            .env("EMULATE_SHARED", shared);
+        for name in [&["emulated::", "pretended::", "memory::", "races::"], but].concat() {
             tests.args(["--skip", name]);
         }
         tests.spawn().unwrap()
     };
     for child in [
-        start("forward", "132", "90", but),
-        start("backward", "8", "80", &[but, and_but].concat()),
+        start("forward", "132", "90", "227", but),
+        start("backward", "8", "86", "99", &[but, and_but].concat()),
     ] {
         let output = child.wait_with_output().unwrap();
         let said = [&output.stdout[..], &output.stderr[..]].concat();

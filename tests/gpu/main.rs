@@ -8,6 +8,8 @@ mod kept;
 mod listener;
 mod memory;
 mod pretended;
+#[cfg(target_os = "linux")]
+mod races;
 #[path = "../crane/recipe.rs"]
 mod recipe;
 mod shapes;

@@ -57,8 +57,12 @@ static inline u32 __float_as_uint(float x) { u32 bits; memcpy(&bits, &x, 4); ret
 static inline float __uint_as_float(u32 bits) { float x; memcpy(&x, &bits, 4); return x; }
 template <class T> static inline T __ldg(const T* p) { return *p; }
 template <class T> static inline T __ldcg(const T* p) { return *p; }
-static inline u32 atomicAdd(u32* p, u32 x) { const u32 before = *p; *p += x; return before; }
-static inline void __threadfence() {}
+UNSEEN static u32 add(u32* p, u32 x) { const u32 before = *p; *p += x; return before; }
+static inline u32 atomicAdd(u32* p, u32 x) {
+    comes_to_add(p, sizeof *p);
+    return add(p, x);
+}
+static inline void __threadfence() { this_fiber->standing.fences++; }
 static inline u32 __byte_perm(u32 x, u32 y, u32 selector) {
     const u64 both = (u64)y << 32 | x;
     u32 out = 0;
@@ -66,9 +70,16 @@ static inline u32 __byte_perm(u32 x, u32 y, u32 selector) {
     return out;
 }
 
-static inline void __syncthreads() { meet_at(this_block->all, this_block->size.x); }
-static inline void __syncwarp() { meet_at(warp_barrier(), WARP); }
-static inline void meet(u32 warps) { meet_at(this_block->first, warps * WARP); }
+static inline void __syncthreads() { this_fiber->standing.all = meet_at(this_block->all, this_block->size.x); }
+static inline void __syncwarp() {
+    meet_at(warp_barrier(), WARP);
+    this_fiber->standing.in_warp++;
+}
+static inline void meet(u32 warps) {
+    const unsigned which = meet_at(this_block->first, warps * WARP);
+    this_block->came.resize(which + 1, warps);
+    this_fiber->standing.some = which;
+}
 
 // Lanes meet in pairs; who else is in the mask does not matter to them.
 static inline u32 __activemask() { return FULL; }
@@ -86,7 +97,7 @@ template <class T> static inline T __shfl_xor_sync(u32, T x, int distance) {
 // A warp's words, from when all have written theirs until the next time.
 typedef u32 Words[WARP][6];
 static inline Words& exchange() {
-    __syncwarp();
+    meet_at(warp_barrier(), WARP);
     return this_block->words[threadIdx.x / WARP];
 }
 static inline u32* own_words() { return this_block->words[threadIdx.x / WARP][threadIdx.x % WARP]; }
@@ -95,7 +106,7 @@ template <class T> static inline T __shfl_down_sync(u32, T x, u32 distance) {
     Words& all = exchange();
     T y = x;
     if (threadIdx.x % WARP + distance < WARP) memcpy(&y, all[threadIdx.x % WARP + distance], sizeof y);
-    __syncwarp();
+    meet_at(warp_barrier(), WARP);
     return y;
 }
 
@@ -105,11 +116,12 @@ static inline void wait_for_previous() {
         this_fiber->state = IS_HELD;
         to_scheduler();
     }
+    this_fiber->standing.waited = true;
 }
 static inline void let_next_start() { this_block->lets_next = true; }
 
 static float* halves() {
-    static float all[1 << 16];
+    float* const all = new float[1 << 16];
     for (u32 h = 0; h < 1 << 16; h++) {
         const u32 exponent = h >> 10 & 31, fraction = h & 1023;
         const float x = exponent == 31 ? (fraction ? NAN : INFINITY)
@@ -119,7 +131,7 @@ static float* halves() {
     }
     return all;
 }
-static const float* const half_numbers = halves();
+static OWN const float* half_numbers = halves();
 static inline float half_to_float(u16 h) { return half_numbers[h]; }
 static inline u32 half_of(float x) {
     const u32 bits = __float_as_uint(x), sign = bits >> 16 & 0x8000;
@@ -160,6 +172,9 @@ static inline void copy_later(u32 to, const void* from, bool there, size_t bytes
     char* at = shared_at(to);
     aligned(at, bytes);
     aligned(from, bytes);
+    // It may arrive at any time from now on until it is waited for.
+    comes_to_write(at, bytes);
+    if (there) comes_to_read(from, bytes);
     this_fiber->copies.push_back({at, there ? (const char*)from : NULL, bytes});
 }
 static inline void copy_async(u32 to, const void* from, bool there) { copy_later(to, from, there, 16); }
@@ -176,6 +191,7 @@ template <int N> static inline void wait_group() {
     size_t arrived = 0;
     for (size_t i = 0; i < groups.size() - N; i++) arrived += groups[i];
     for (size_t i = 0; i < arrived; i++) {
+        comes_to_write(copies[i].to, copies[i].bytes);
         if (copies[i].from) memcpy(copies[i].to, copies[i].from, copies[i].bytes);
         else memset(copies[i].to, 0, copies[i].bytes);
     }
@@ -197,7 +213,7 @@ static inline void load_four(u32* r, u32 at, bool transposed) {
         }
         r[matrix] = pair[0] | (u32)pair[1] << 16;
     }
-    __syncwarp();
+    meet_at(warp_barrier(), WARP);
 }
 static inline void load_matrices(u32* r, u32 at) { load_four(r, at, false); }
 static inline void load_transposed(u32* r, u32 at) { load_four(r, at, true); }
@@ -219,7 +235,7 @@ template <class F> static inline void multiply(float* c, const u32* a, u32 b0, u
         }
         c[i] = sum;
     }
-    __syncwarp();
+    meet_at(warp_barrier(), WARP);
 }
 static inline void multiply_halves(float* c, const u32* a, u32 b0, u32 b1) {
     multiply(c, a, b0, b1, [](u32 h) { return half_to_float((u16)h); });

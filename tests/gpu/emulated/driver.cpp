@@ -4,9 +4,11 @@
 //
 //   EMULATE_CAPABILITY        compute capability, as 90    (90)
 //   EMULATE_MULTIPROCESSORS   how many                     (132)
+//   EMULATE_SHARED            KiB of shared memory a block (227)
 #include "device.h"
 
 namespace device {
+namespace {
 #include "../../../src/kernels/cuda/device/common.cuh"
 #include "../../../src/kernels/cuda/device/products.cuh"
 #include "../../../src/kernels/cuda/device/gemv.cu"
@@ -23,6 +25,7 @@ namespace device {
 #include "../../../src/kernels/cuda/device/segments.cu"
 #include "../../../src/kernels/cuda/device/conv.cu"
 #include "../../../src/kernels/cuda/device/signals.cu"
+}  // namespace
 }  // namespace device
 
 #include <map>
@@ -30,6 +33,7 @@ namespace device {
 
 enum { OUT_OF_MEMORY = 2, NOT_FOUND = 500, INVALID = 1 };
 static const size_t MEMORY = 16ull << 30;
+static int most_shared() { return std::min((int)told("EMULATE_SHARED", MOST_SHARED >> 10) << 10, (int)MOST_SHARED); }
 
 // One call at a time.
 static std::recursive_mutex busy;
@@ -80,7 +84,7 @@ int cuDeviceGetAttribute(int* value, int which, int) {
     *value = which == 16   ? (int)told("EMULATE_MULTIPROCESSORS", 132)
              : which == 75 ? capability / 10
              : which == 76 ? capability % 10
-             : which == 97 ? MOST_SHARED
+             : which == 97 ? most_shared()
                            : 0;
     return 0;
 }
@@ -100,7 +104,7 @@ int cuModuleGetFunction(void** function, void*, const char* name) {
     return NOT_FOUND;
 }
 int cuFuncSetAttribute(void* function, int which, int value) {
-    if (which != 8 || value > MOST_SHARED) return INVALID;
+    if (which != 8 || value > most_shared()) return INVALID;
     ((Function*)function)->most_shared = value;
     return 0;
 }
@@ -133,6 +137,7 @@ int cuMemAlloc_v2(u64* address, size_t bytes) {
     char* at = pages->last(bytes);
     memset(at, 0xff, pages->end - at);
     held += pages->bytes;
+    watch(at, pages->end - at);
     *address = (u64)at;
     memory[*address] = std::move(pages);
     return 0;
@@ -144,6 +149,7 @@ int cuMemFree_v2(u64 address) {
     auto found = memory.find(address);
     if (found == memory.end()) return INVALID;
     held -= found->second->bytes;
+    watch_no_more((void*)address);
     memory.erase(found);
     return 0;
 }

@@ -11,11 +11,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <dlfcn.h>
 #include <functional>
 #include <memory>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <vector>
+
+#include "races.h"
 
 enum { WARP_SIZE = 32, MOST_THREADS = 1024, MOST_SHARED = 227 << 10, STACK = 256 << 10 };
 const size_t PAGE = 4096;
@@ -73,6 +76,7 @@ struct Fiber {
     const unsigned* watched;  // WAITS: until this is no longer `seen`.
     unsigned seen;
     Dim thread;
+    Standing standing;
     // For each distance: how often lanes this far apart exchanged, and the last two words of this one.
     unsigned exchanged[5];
     unsigned long long given[5][2];
@@ -89,6 +93,7 @@ struct Kernel {
 
 struct Block {
     Kernel kernel;
+    unsigned number, ended;  // This kernel, and the last of those that had ended when it began.
     std::vector<char> argument;
     Dim grid, size, index;
     size_t shared_bytes;
@@ -98,15 +103,17 @@ struct Block {
     bool waited;     // Some thread of this block came to `wait_for_previous`.
     bool lets_next;  // Or to `let_next_start`.
     Barrier all, first, warps[MOST_THREADS / WARP_SIZE];
+    std::vector<unsigned> came;  // How many warps to each meeting of the first ones.
     unsigned words[MOST_THREADS / WARP_SIZE][WARP_SIZE][6];  // What the lanes of a warp tell each other.
     Guarded shared_pages{MOST_SHARED};
     Guarded stacks{(size_t)MOST_THREADS * STACK};
     std::vector<Fiber> fibers{MOST_THREADS};
 };
 
-static Block* this_block;  // Whose fiber runs,
-static Fiber* this_fiber;  // this one,
+static OWN Block* this_block;  // Whose fiber runs,
+static OWN Fiber* this_fiber;  // this one.
 static jmp_buf scheduler;
+static unsigned kernels_begun = 0, blocks_begun = 0;
 
 [[noreturn]] static void stop(const char* what) {
     fprintf(stderr, "emulated GPU: %s", what);
@@ -134,8 +141,11 @@ static void live() {
     }
 }
 
-static void resume(Fiber& next) {
+UNSEEN static void resume(Fiber& next) {
     this_fiber = &next;
+#ifdef RACES
+    standing = &next.standing;
+#endif
     if (!_setjmp(scheduler)) {
         if (next.started) _longjmp(next.at, 1);
         next.started = true;
@@ -146,6 +156,9 @@ static void resume(Fiber& next) {
         makecontext(&next.context, live, 0);
         setcontext(&next.context);
     }
+#ifdef RACES
+    standing = NULL;
+#endif
     this_fiber = NULL;
 }
 
@@ -158,7 +171,8 @@ static void wait_until_changed(const unsigned& watched, unsigned seen) {
     }
 }
 
-static void meet_at(Barrier& barrier, unsigned expected) {
+// Returns which meeting it was, from 1.
+static unsigned meet_at(Barrier& barrier, unsigned expected) {
     const unsigned times = barrier.times;
     if (++barrier.arrived == expected) {
         barrier.arrived = 0;
@@ -166,6 +180,7 @@ static void meet_at(Barrier& barrier, unsigned expected) {
     } else {
         wait_until_changed(barrier.times, times);
     }
+    return times + 1;
 }
 
 static Barrier& warp_barrier() { return this_block->warps[this_fiber->thread.x / WARP_SIZE]; }
@@ -208,14 +223,18 @@ static void run_fibers(Block& of) {
 static void enter(Block& of, Dim index) {
     of.index = index;
     of.waited = false;
+    of.came = {0};
+    blocks_begun++;
     of.all = of.first = Barrier();
     for (Barrier& barrier : of.warps) barrier = Barrier();
     of.shared = of.shared_pages.last(of.shared_bytes);
     memset(of.shared, 0xff, of.shared_pages.end - of.shared);
+    const bool looks = of.grid.x * of.grid.y * of.grid.z < 4 || blocks_begun * 2654435761u >> 30 == 0;
     for (unsigned i = 0; i < of.size.x; i++) {
         Fiber& each = of.fibers[i];
         each.state = RUNS;
         each.thread = {i, 0, 0};
+        each.standing = {of.number, blocks_begun, i, of.ended, !of.early, looks};
         memset(each.exchanged, 0, sizeof each.exchanged);
     }
 }
@@ -274,6 +293,10 @@ static void launch(const Kernel& kernel, std::vector<char> argument, Dim grid, u
     next->early = early;
     next->released = !early;
     next->lets_next = false;
+    next->number = ++kernels_begun;
+    next->ended = underway.empty() ? kernels_begun - 1
+                  : underway.back()->lets_next ? underway.back()->ended
+                                               : underway.back()->number - 1;
     if (early) {
         enter(*next, {0, 0, 0});
         run_fibers(*next);
@@ -281,3 +304,26 @@ static void launch(const Kernel& kernel, std::vector<char> argument, Dim grid, u
     underway.push_back(std::move(next));
     if (!early) finish_all();
 }
+
+#ifdef RACES
+extern "C" {
+// Where the kernels' own shared numbers lie, which are statics here.
+extern __attribute__((visibility("hidden"))) char __bss_start[], _end[];
+const Standing& standing_of(unsigned thread) { return this_block->fibers[thread].standing; }
+unsigned threads_of_block() { return this_block->size.x; }
+unsigned warps_at(unsigned index) { return this_block->came[index]; }
+bool is_shared(const void* at) {
+    const char* place = (const char*)at;
+    return (place >= this_block->shared && place < this_block->shared_pages.end) ||
+           (place >= __bss_start && place < _end);
+}
+void stop_for_race(const char* what, const void* first, const void* second) {
+    Dl_info library;
+    dladdr(second, &library);
+    char text[512];
+    snprintf(text, sizeof text, "%s (addr2line -e %s %#zx %#zx)", what, library.dli_fname,
+             (size_t)first - (size_t)library.dli_fbase, (size_t)second - (size_t)library.dli_fbase);
+    stop(text);
+}
+}
+#endif

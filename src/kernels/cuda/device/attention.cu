@@ -67,10 +67,11 @@ DEVICE void attend_step(const StepAttention& a, u32 cached, u32 split, u32 kv_he
     }
     if (split >= splits) return;
     const u32 from = start + split * each, to = splits == 1 ? len : min(from + each, len);
+    const u32 stored = min(to, cached);
     if (!known) {
 #pragma unroll
         for (int j = 0; j < 2; j++)
-            ahead.load(j, a.keys, a.values, from + own_token<LANES>(j, warps), to, kv_head, a.kv_heads, dim);
+            ahead.load(j, a.keys, a.values, from + own_token<LANES>(j, warps), stored, kv_head, a.kv_heads, dim);
     }
     const float* own = to == len ? newest : 0;
     meet(W);

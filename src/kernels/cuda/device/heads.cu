@@ -143,7 +143,7 @@ DEVICE void attend(const float* q, Ahead<LANES, C>& ahead, const void* keys, con
         for (int i = 0; i < 8; i++) mq[g][i] = mine ? q[g * dim + d + i] : 0.f;
     Stream<G> stream;
     stream.begin();
-    const u32 together = WARP / LANES;
+    const u32 together = WARP / LANES, stored = newest ? to - 1 : to;
     // All lanes of a warp go on as long as one has a token: they exchange sums.
     for (u32 round = 0; from + (round * warps + warp) * together < to; round += 2) {
 #pragma unroll
@@ -154,7 +154,7 @@ DEVICE void attend(const float* q, Ahead<LANES, C>& ahead, const void* keys, con
             float k[8], v[8];
             ahead.keys[j].numbers(k);
             ahead.values[j].numbers(v);
-            ahead.load(j, keys, values, from + own_token<LANES>(round + j + 2, warps), to, kv_head, kv_heads, dim);
+            ahead.load(j, keys, values, from + own_token<LANES>(round + j + 2, warps), stored, kv_head, kv_heads, dim);
             if (newest && token == to - 1 && mine) {
 #pragma unroll
                 for (int i = 0; i < 8; i++) {
