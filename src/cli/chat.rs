@@ -234,6 +234,11 @@ fn names(settings: &Settings) -> Names {
     }
 }
 
+/// What the object of a reply has told already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct Told(anyhow::Error);
+
 /// A conversation with a loaded model.
 struct Chat<'a> {
     session: Session,
@@ -293,6 +298,11 @@ impl Chat<'_> {
                         continue;
                     }
                 },
+                Line::Unreadable(why) => {
+                    let error = CliError::Usage(why).into();
+                    failures += usize::from(!self.failed(error, out)?);
+                    continue;
+                }
                 Line::Text(line) => line,
             };
             warned = false;
@@ -320,7 +330,7 @@ impl Chat<'_> {
     }
 
     fn is_bye(&self, command: &str) -> bool {
-        matches!(command::parse(command), Typed::Command(Name::Bye, _))
+        matches!(command::parse(command), Typed::Command(Name::Bye, ""))
     }
 
     /// One line of the user; false where it failed and the conversation goes on all the same.
@@ -352,6 +362,7 @@ impl Chat<'_> {
         match self.shape {
             _ if fatal && !self.interactive => Err(error),
             _ if exit::code(&error) == exit::CLOSED_PIPE => Err(error),
+            Shape::Ndjson if error.is::<Told>() => Ok(false),
             Shape::Ndjson => {
                 writeln!(out, "{}", script::failure(&error))?;
                 out.flush()?;
@@ -373,6 +384,14 @@ impl Chat<'_> {
         out: &mut dyn Write,
     ) -> anyhow::Result<FinishReason> {
         let outcome = match command::parse(line) {
+            Typed::Command(name, rest) if !rest.is_empty() && !command::takes_words(name) => {
+                let command = line.trim().strip_suffix(rest).unwrap_or(line).trim();
+                return Err(CliError::Usage(format!(
+                    "{command} stands alone; '/{}' says it to the model",
+                    line.trim()
+                ))
+                .into());
+            }
             Typed::Command(name, rest) => self.command(name, rest, lines)?,
             Typed::Unknown(word) => self.unknown(word, line)?,
             Typed::Text(text) => {

@@ -63,7 +63,7 @@ pub fn message(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let text = one_line(&cause.to_string());
-        if line.is_empty() {
+        if line.is_empty() || text.contains(&line) {
             line = text;
         } else if !line.contains(&text) {
             line = format!("{line}: {text}");
@@ -75,7 +75,9 @@ pub fn message(error: &anyhow::Error) -> String {
 /// candle appends a backtrace to its errors when RUST_BACKTRACE is set; it begins at frame 0.
 fn one_line(text: &str) -> String {
     let text = text.split("\n   0: ").next().unwrap_or(text);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Names and texts of files that anyone may have written do not steer a terminal.
+    line.replace(char::is_control, "\u{fffd}")
 }
 
 /// Says on stderr what went wrong and gives the exit code. A closed pipe and Ctrl-C need no words.
@@ -102,10 +104,15 @@ pub fn usage(answer: &clap::Error) -> u8 {
     let missing = clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     let printed = match answer.use_stderr() && answer.kind() != missing {
         true => writeln!(io::stderr(), "{}", usage_line(&answer.to_string())),
-        false => answer.print(),
+        false => answer.print().and_then(|()| io::stdout().flush()),
     };
     match printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => CLOSED_PIPE,
+        // Nobody is left to be told of a stderr that is gone.
+        Err(error) if !answer.use_stderr() => report(
+            &anyhow::Error::from(error).context("writing to stdout"),
+            false,
+        ),
         _ => u8::try_from(answer.exit_code()).unwrap_or(USAGE),
     }
 }

@@ -195,8 +195,13 @@ fn text(bytes: Vec<u8>, name: &str) -> anyhow::Result<String> {
     })
 }
 
+/// JSON without the byte order mark that some editors begin a file with.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 fn parse_messages(text: &str, name: &str) -> Result<Vec<Message>, CliError> {
-    let messages: Vec<Message> = serde_json::from_str(text).map_err(|error| {
+    let messages: Vec<Message> = serde_json::from_str(without_mark(text)).map_err(|error| {
         CliError::Usage(format!(
             "{name} is not a list of messages: {error}; expected [{{\"role\": \"user\", \"content\": \"…\"}}]"
         ))

@@ -56,7 +56,7 @@ impl<'a> Sink<'a> {
             Some(path) if path == Path::new("-") => Ok(Self::Stdout(stdout)),
             Some(path) => match fs::metadata(path) {
                 Ok(found) if found.is_dir() => Err(CliError::Usage(format!(
-                    "-o {} is a folder; name a file in it, or '-' for stdout",
+                    "{} is a folder; name a file in it, or '-' for stdout",
                     path.display()
                 ))
                 .into()),
@@ -107,6 +107,35 @@ impl Write for Sink<'_> {
     }
 }
 
+/// Refuses two outputs, each with what asks for it, that go to one place: stdout (`-`), or one file.
+pub fn apart(one: (&str, &Path), other: (&str, &Path)) -> Result<(), CliError> {
+    let place = |path: &Path| match (path.canonicalize(), path.parent(), path.file_name()) {
+        _ if path == Path::new("-") => Some(path.to_path_buf()),
+        // A device takes all that comes.
+        (Ok(found), ..) => found.is_file().then_some(found),
+        (Err(_), Some(folder), Some(name)) => {
+            let folder = match folder == Path::new("") {
+                true => Path::new("."),
+                false => folder,
+            };
+            folder.canonicalize().ok().map(|folder| folder.join(name))
+        }
+        (Err(_), ..) => None,
+    };
+    match (place(one.1), place(other.1)) {
+        (Some(first), Some(second)) if first == second => Err(CliError::Usage(format!(
+            "{} and {} both go to {}; name another file for one of them",
+            one.0,
+            other.0,
+            match first == Path::new("-") {
+                true => "stdout".into(),
+                false => one.1.display().to_string(),
+            }
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// A file written beside its final name and renamed when it is complete; dropped before that, it leaves no
 /// trace.
 pub struct WholeFile {
@@ -135,7 +164,7 @@ impl WholeFile {
         let folder = target.parent().filter(|folder| *folder != Path::new(""));
         if let Some(folder) = folder.filter(|folder| !folder.exists()) {
             return Err(CliError::Missing(format!(
-                "-o {}: there is no folder {}; create it first",
+                "writing {}: there is no folder {}; create it first",
                 target.display(),
                 folder.display()
             ))
@@ -143,7 +172,7 @@ impl WholeFile {
         }
         let name = target.file_name().with_context(|| {
             format!(
-                "{} names no file; give -o a file name or '-'",
+                "{} names no file; give a file name or '-'",
                 target.display()
             )
         })?;
@@ -275,6 +304,24 @@ mod tests {
         sink.finish().unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn two_outputs_have_two_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let refused = |one: &Path, other: &Path| apart(("-o", one), ("--other", other)).is_err();
+        fs::write(at("there"), "").unwrap();
+        fs::create_dir(at("inner")).unwrap();
+        assert!(refused(&at("new"), &at("new")));
+        assert!(refused(&at("new"), &at("inner/../new")));
+        assert!(refused(&at("there"), &at("./there")));
+        assert!(!refused(&at("new"), &at("there")));
+        assert!(!refused(&at("new"), &at("inner/new")));
+        assert!(!refused(&at("no/folder"), &at("no/folder")));
+        assert!(refused(Path::new("-"), Path::new("-")));
+        assert!(refused(Path::new("name"), Path::new("./name")));
+        assert!(!refused(Path::new("/dev/null"), Path::new("/dev/null")));
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! `--receipt` and `crane replay`: what determines an answer, and the same again.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,8 +16,9 @@ use crate::text::Tokenizer;
 use super::constraint::{Asked, Guide, Structure};
 use super::exit::CliError;
 use super::global::{DTypeArg, DeviceChoice, QuantArg};
+use super::input;
 use super::interrupt;
-use super::output::WholeFile;
+use super::output::Sink;
 use super::sampling::Resolved;
 use super::session::{Prompt, Session, Wish};
 use super::settings::Settings;
@@ -103,7 +102,7 @@ pub fn check(prompt: &Prompt) -> Result<(), CliError> {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write(path: &Path, subject: Subject) -> anyhow::Result<()> {
+pub fn write(mut to: Sink, subject: Subject) -> anyhow::Result<()> {
     let Subject {
         session,
         settings,
@@ -145,10 +144,9 @@ pub fn write(path: &Path, subject: Subject) -> anyhow::Result<()> {
         text: output.text.clone(),
         finish_reason: output.finish_reason,
     };
-    let mut file = WholeFile::create(path)?;
-    serde_json::to_writer_pretty(&mut file, &receipt).map_err(io::Error::from)?;
-    file.write_all(b"\n")?;
-    file.finish()
+    serde_json::to_writer_pretty(&mut to, &receipt).map_err(io::Error::from)?;
+    to.write_all(b"\n")?;
+    to.finish()
 }
 
 fn sums(session: &Session) -> Vec<FileSum> {
@@ -170,7 +168,7 @@ fn spelled(value: &impl ValueEnum) -> String {
 
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
-    /// What 'crane run --receipt FILE' wrote
+    /// What 'crane run --receipt FILE' wrote ('-': stdin)
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub file: PathBuf,
     /// Another place of the same model
@@ -180,7 +178,7 @@ pub struct ReplayArgs {
 
 /// Runs what a receipt is of again, and says whether the same came.
 pub fn replay(args: &ReplayArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
-    let receipt = read(&args.file)?;
+    let receipt = read(&args.file, settings)?;
     let name = args.file.display();
     let damaged = |what: &str| {
         CliError::Corrupt(format!(
@@ -271,15 +269,15 @@ pub fn replay(args: &ReplayArgs, settings: &Settings, out: &mut dyn Write) -> an
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Receipt> {
+fn read(path: &Path, settings: &Settings) -> anyhow::Result<Receipt> {
     let name = path.display();
-    let bytes = fs::read(path).with_context(|| format!("reading {name}"))?;
+    let text = input::read_named(path, settings)?;
     let corrupt = |error: serde_json::Error| {
         CliError::Corrupt(format!(
             "{name} is no receipt: {error}; 'crane run --receipt FILE' writes one"
         ))
     };
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(corrupt)?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(corrupt)?;
     if value
         .get("version")
         .and_then(|v| v.as_u64())

@@ -1,7 +1,7 @@
 //! `crane run`: one prompt, one answer; or many, see [`super::batch`].
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -14,7 +14,7 @@ use super::exit::CliError;
 use super::global::QuantArgs;
 use super::input::{self, Input, InputArgs};
 use super::interrupt;
-use super::output::Sink;
+use super::output::{self, Sink};
 use super::overflow::{self, Overflow};
 use super::receipt::{self, Subject};
 use super::report::{Report, StepJson};
@@ -61,7 +61,7 @@ pub struct RunArgs {
     /// Times, speeds, memory and settings on stderr
     #[arg(long)]
     pub stats: bool,
-    /// Write what determines the answer, for 'crane replay'
+    /// Write what determines the answer, for 'crane replay' ('-': stdout, where the answer goes to a file)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["batch", "choices"], value_hint = clap::ValueHint::FilePath)]
     pub receipt: Option<PathBuf>,
     #[command(flatten)]
@@ -96,6 +96,20 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     let shape = shape(args, settings)?;
     let asked = asked(args)?;
     let input = input::gather(&args.input, args.raw, settings)?;
+    let mut nowhere = io::sink();
+    let stdout = Path::new("-");
+    let (out, receipt_out): (&mut dyn Write, &mut dyn Write) = match &args.receipt {
+        Some(path) if path == stdout => (&mut nowhere, out),
+        _ => (out, &mut nowhere),
+    };
+    let receipt = match &args.receipt {
+        Some(path) => {
+            let output = args.output.as_deref().unwrap_or(stdout);
+            output::apart(("the answer", output), ("--receipt", path))?;
+            Some(Sink::open(Some(path), receipt_out)?)
+        }
+        None => None,
+    };
     let mut sink = Sink::open(args.output.as_deref(), out)?;
     let mut session = Session::open(
         &args.model,
@@ -122,7 +136,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         ))
         .into());
     }
-    if args.receipt.is_some() {
+    if receipt.is_some() {
         receipt::check(&prompt)?;
         session.hash_files()?;
     }
@@ -185,7 +199,9 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     if args.stats {
         settings.terminal.note(&report.stats());
     }
-    if let (Some(path), false) = (&args.receipt, interrupted) {
+    if receipt.is_some() && interrupted {
+        settings.note("interrupted; no receipt is written");
+    } else if let Some(receipt) = receipt {
         let subject = Subject {
             session: &session,
             settings,
@@ -195,7 +211,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
             prompt: &prompt,
             output: &output,
         };
-        receipt::write(path, subject)?;
+        receipt::write(receipt, subject)?;
     }
     match (interrupted, unmet) {
         (true, _) => Err(CliError::Interrupted.into()),

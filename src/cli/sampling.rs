@@ -12,16 +12,16 @@ use super::exit::CliError;
 #[command(next_help_heading = "Generation")]
 pub struct SamplingArgs {
     /// Tokens to generate at most [default: until the model stops or the context is full]
-    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_tokens: Option<usize>,
     /// Tokens the context holds [default: the model's own length, at most 32768]
-    #[arg(short = 'c', long, value_name = "N", value_parser = at_least_one)]
+    #[arg(short = 'c', long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     pub ctx_size: Option<usize>,
     /// Temperature; 0 always takes the likeliest token
     #[arg(long, visible_alias = "temperature", value_name = "T", value_parser = temperature, allow_negative_numbers = true)]
     pub temp: Option<f64>,
     /// Sample from the K likeliest tokens (0: from all)
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub top_k: Option<usize>,
     /// Sample from the likeliest tokens that together reach probability P (1: from all)
     #[arg(long, value_name = "P", value_parser = top_p, allow_negative_numbers = true)]
@@ -42,7 +42,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "X", value_parser = additive_penalty, allow_negative_numbers = true)]
     pub frequency_penalty: Option<f64>,
     /// Seed; the same seed gives the same text [default: random]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Stop before this text (repeatable)
     #[arg(short = 'r', long, value_name = "TEXT", value_parser = not_empty, allow_hyphen_values = true)]

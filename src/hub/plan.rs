@@ -61,7 +61,9 @@ pub fn make_plan(
     missing_bytes: u64,
     folder: &Path,
 ) -> Plan {
-    let bytes = files.iter().filter_map(|f| f.bytes).sum();
+    let sizes = files.iter().filter_map(|f| f.bytes);
+    // The hub says them.
+    let bytes = sizes.fold(0, u64::saturating_add);
     let free_disk_bytes = space::free_disk(folder);
     let memory_bytes = space::total_memory();
     let memory_needed_bytes = space::memory_needed(bytes);

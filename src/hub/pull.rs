@@ -76,10 +76,11 @@ pub fn pull(
 ) -> Result<Located, HubError> {
     match Reference::parse(name, options.quant.as_deref(), options.revision.as_deref())? {
         Reference::Local(path) => {
+            let located = local::locate(name, &path)?;
             progress.notice(&format!(
                 "{name} is on this machine; there is nothing to fetch"
             ));
-            local::locate(name, &path)
+            Ok(located)
         }
         Reference::Hub(reference) => obtain(name, &reference, options, settings, progress),
     }

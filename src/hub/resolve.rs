@@ -147,7 +147,7 @@ impl Resolved {
                 true => f.bytes.unwrap_or(0),
                 false => f.bytes.unwrap_or(0).saturating_sub(partial_bytes(cache, f)),
             })
-            .sum()
+            .fold(0, u64::saturating_add)
     }
 
     /// What fetching it would mean.

@@ -38,7 +38,7 @@ pub enum SpeechError {
     Text(#[from] TextError),
     #[error(transparent)]
     Voice(#[from] WrongVoice),
-    #[error("the prompt of \"{text}\" has {tokens} tokens, which leaves no room in a context of {context}; use a shorter reference, or raise --ctx-size")]
+    #[error("the prompt of \"{text}\" has {tokens} tokens, which leaves no room in a context of {context}; shorten the text (--split sentences) or the reference, or raise --ctx-size")]
     Context {
         text: String,
         tokens: usize,

@@ -172,3 +172,58 @@ fn another_model_and_damaged_receipts_are_refused() {
     ]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_receipt_goes_where_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let run = |more: &[&str]| {
+        let tiny = tiny();
+        let args = ["run", text(&tiny), "one", "-n", "4", "-s", "1"];
+        crane(&[&args[..], more].concat())
+    };
+    let refused = |more: &[&str], code| {
+        let output = run(more);
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert_eq!((said(&output).lines().count(), output.stdout.len()), (1, 0));
+    };
+    // Two outputs in one place, and no place, before anything is loaded.
+    let both = at("both");
+    refused(&["-o", text(&both), "--receipt", text(&both)], 2);
+    refused(&["--receipt", "-"], 2);
+    refused(&["--receipt", text(&at("no/folder"))], 3);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let answer = at("answer");
+    let output = run(&["-o", text(&answer), "--receipt", "-"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let again = Command::new(env!("CARGO_BIN_EXE_crane"))
+        .args(["replay", "-"])
+        .write_stdin(output.stdout)
+        .output()
+        .unwrap();
+    assert!(said(&again).is_empty() || again.status.success());
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "same: 4 tokens\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_stays_a_pipe() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read(pipe).unwrap())
+    };
+    let tiny = tiny();
+    let args = ["run", text(&tiny), "one", "-n", "4", "--receipt"];
+    let output = crane(&[&args[..], &[text(&pipe)]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let kind = std::fs::metadata(&pipe).unwrap().file_type();
+    assert!(kind.is_fifo());
+    let receipt: Value = serde_json::from_slice(&reader.join().unwrap()).unwrap();
+    assert_eq!(receipt["tokens"].as_array().unwrap().len(), 4);
+}

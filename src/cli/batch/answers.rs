@@ -61,7 +61,7 @@ impl<'a> Answers<'a> {
         let found = fs::metadata(path).ok();
         if found.as_ref().is_some_and(|found| found.is_dir()) {
             return Err(CliError::Usage(format!(
-                "-o {name} is a folder; name a file in it, or '-' for stdout"
+                "{name} is a folder; name a file in it, or '-' for stdout"
             ))
             .into());
         }
@@ -92,20 +92,23 @@ impl<'a> Answers<'a> {
         Ok(answers)
     }
 
-    /// Reads what is there, cuts a last line that is not whole, and stands at the end.
+    /// Reads what is there, cuts the beginning of an answer that was not written to its end, and stands at the end.
     fn read_before(&mut self, file: &mut File, name: &str) -> anyhow::Result<()> {
         let reading = || format!("reading {name}");
         let mut whole = 0u64;
         let mut reader = BufReader::new(&mut *file);
         let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).with_context(reading)? > 0
-            && line.ends_with(b"\n")
-        {
+        while reader.read_until(b'\n', &mut line).with_context(reading)? > 0 {
+            let begins = format!("{{\"index\":{},", self.next).into_bytes();
+            if !line.ends_with(b"\n") && (line.starts_with(&begins) || begins.starts_with(&line)) {
+                break;
+            }
             let answer: Option<Value> = serde_json::from_slice(&line).ok();
             let answer = answer.unwrap_or_default();
             let index = answer.get("index").and_then(Value::as_u64);
             let print = answer.get("input").and_then(Value::as_str);
-            let (true, Some(print)) = (index == Some(self.next as u64), print) else {
+            let ended = line.ends_with(b"\n") && index == Some(self.next as u64);
+            let (true, Some(print)) = (ended, print) else {
                 return Err(CliError::Usage(format!(
                     "{name}: line {} is not the answer to the line with the index {}; nothing was changed, and \
                      another file is needed",
@@ -253,6 +256,9 @@ mod tests {
         let mut stdout = Vec::new();
         let wrong = [
             "my notes\n".to_string(),
+            "my notes".to_string(),
+            "{\"index\":10,\"text\":\"\"}".to_string(),
+            format!("{}\nmy notes", answer(0)),
             "{}\n".to_string(),
             format!("{}\n{}\n", answer(0), answer(2)),
             format!("{}\n\n", answer(0)),

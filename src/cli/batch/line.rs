@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::constraint::{Kind, Structure};
 use crate::cli::exit::CliError;
+use crate::cli::input::without_mark;
 use crate::cli::sampling::{self, SamplingArgs};
 use crate::text::Message;
 
@@ -43,7 +44,7 @@ fn wrong(text: impl Into<String>) -> CliError {
 /// # Errors
 /// Not JSON, or not an object.
 pub fn object(text: &str) -> Result<(Map<String, Value>, Option<Value>), CliError> {
-    let value: Value = serde_json::from_str(text).map_err(|error| {
+    let value: Value = serde_json::from_str(without_mark(text)).map_err(|error| {
         wrong(format!(
             "the line is not JSON: {error}; expected {{\"prompt\": \"…\"}}"
         ))

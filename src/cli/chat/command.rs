@@ -223,9 +223,12 @@ pub enum Typed<'a> {
     Unknown(&'a str),
 }
 
-/// Tells commands from text.
+/// Tells commands from text. What has several lines is said, but for a system message: it was pasted, or begun by quotes.
 pub fn parse(line: &str) -> Typed<'_> {
     let trimmed = line.trim();
+    if trimmed.contains('\n') && !trimmed.starts_with("/system ") {
+        return Typed::Text(Cow::Borrowed(line));
+    }
     if trimmed.starts_with("//") {
         return Typed::Text(Cow::Owned(line.replacen("//", "/", 1)));
     }
@@ -241,6 +244,12 @@ pub fn parse(line: &str) -> Typed<'_> {
         Some(name) => Typed::Command(name, rest.trim()),
         None => Typed::Unknown(&trimmed[..word.len() + 1]),
     }
+}
+
+/// Whether a command has something to do with words behind it.
+pub fn takes_words(name: Name) -> bool {
+    let mut rows = COMMANDS.iter();
+    rows.any(|row| row.name == name && !row.arguments.is_empty())
 }
 
 /// The commands that `word` (with its slash) may be meant for.
@@ -318,6 +327,19 @@ mod tests {
         assert_eq!(parse("/quit"), Typed::Command(Name::Bye, ""));
         assert_eq!(parse("/claer now"), Typed::Unknown("/claer"));
         assert_eq!(parse("/"), Typed::Unknown("/"));
+        for several in [
+            "/clear\nthe table",
+            "/bye\n",
+            "// a\nint x;",
+            "/* c */\ncode",
+        ] {
+            let said = several.trim().contains('\n');
+            assert_eq!(parse(several) == text(several), said, "{several}");
+        }
+        assert_eq!(
+            parse("/system be\nbrief"),
+            Typed::Command(Name::System, "be\nbrief")
+        );
     }
 
     #[test]

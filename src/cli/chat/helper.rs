@@ -108,7 +108,12 @@ pub fn message(text: &str, multi: bool) -> String {
     let trimmed = text.trim();
     if let Some(rest) = trimmed.strip_prefix(QUOTES) {
         let rest = rest.strip_suffix(QUOTES).unwrap_or(rest);
-        return rest.trim_matches('\n').to_string();
+        let said = rest.trim_matches('\n');
+        // In quotes a slash begins no command.
+        return match said.starts_with('/') && !said.contains('\n') {
+            true => format!("/{said}"),
+            false => said.to_string(),
+        };
     }
     match multi && ends_with_dot(text) {
         true => text[..text.len() - 1].trim_end_matches('\n').to_string(),
@@ -213,6 +218,8 @@ mod tests {
         assert!(!is_complete("a\nb.", true));
         assert_eq!(message("\"\"\"\na\n b\n\"\"\"", false), "a\n b");
         assert_eq!(message("\"\"\"a\"\"\"", true), "a");
+        assert_eq!(message("\"\"\"/undo\"\"\"", false), "//undo");
+        assert_eq!(message("\"\"\"/a\n/b\"\"\"", false), "/a\n/b");
         assert_eq!(message("a\n\nb\n.", true), "a\n\nb");
         assert_eq!(message("a\n.", false), "a\n.");
     }

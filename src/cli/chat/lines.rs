@@ -31,6 +31,8 @@ pub enum Line {
     Interrupted {
         empty: bool,
     },
+    /// Something that is no text, and why.
+    Unreadable(String),
     /// Ctrl-D, or the end of the file.
     End,
 }
@@ -167,6 +169,9 @@ impl LineEditor {
                 empty: !self.text.load(Ordering::Relaxed),
             }),
             Err(ReadlineError::Eof) => Ok(Line::End),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(
+                Line::Unreadable("what was typed is not UTF-8 text; it is left out".into()),
+            ),
             Err(error) => Err(error).context("reading the terminal"),
         }
     }
@@ -261,12 +266,12 @@ fn plain_line(source: &mut impl BufRead, number: usize) -> anyhow::Result<Line> 
     {
         bytes.pop();
     }
-    String::from_utf8(bytes).map(Line::Text).map_err(|error| {
-        CliError::Usage(format!(
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Line::Text(text),
+        Err(error) => Line::Unreadable(format!(
             "stdin is not UTF-8 text: line {number}, byte {} (counted from 0)",
             error.utf8_error().valid_up_to()
-        ))
-        .into()
+        )),
     })
 }
 
@@ -286,8 +291,12 @@ mod tests {
 
     #[test]
     fn a_wrong_byte_is_named() {
-        let error = plain_line(&mut io::Cursor::new(b"a\xff\n".to_vec()), 3).unwrap_err();
-        assert!(error.to_string().contains("line 3, byte 1"));
+        let mut source = io::Cursor::new(b"a\xff\nb".to_vec());
+        let Line::Unreadable(why) = plain_line(&mut source, 3).unwrap() else {
+            panic!("a line");
+        };
+        assert!(why.contains("line 3, byte 1"), "{why}");
+        assert_eq!(plain_line(&mut source, 4).unwrap(), Line::Text("b".into()));
     }
 
     #[test]

@@ -5,13 +5,15 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use crate::generate::{FinishReason, Output, Step};
+use crate::hub::Reference;
 use crate::text::{thinking, Message};
 
 use super::conversation::Turn;
+use super::script;
 use super::slash::turns;
 use super::store::Kept;
 use super::view::{Look, View};
-use super::{Chat, Shape};
+use super::{Chat, Shape, Told};
 use crate::cli::constraint::{self, Guide};
 use crate::cli::interrupt;
 use crate::cli::report;
@@ -90,17 +92,18 @@ impl Chat<'_> {
             timings: output.timings,
         };
         // Kept before it is said to be there, and said also where it could not be kept.
-        let kept = self.keep();
+        let unmet = constraint::unmet(&output, &resolved).map(anyhow::Error::from);
+        let mut fault = self.keep().err().or(unmet);
         if self.shape == Shape::Ndjson {
-            self.write_object(&last, out)?;
+            self.write_object(&last, fault.as_ref(), out)?;
+            fault = fault.map(|error| Told(error).into());
         }
         if self.panel.now.reply.stats {
             self.settings.terminal.note(&self.stats(&last));
         }
         self.last = Some(last);
-        kept?;
-        match constraint::unmet(&output, &resolved) {
-            Some(error) => Err(error.into()),
+        match fault {
+            Some(error) => Err(error),
             None => Ok(output.finish_reason),
         }
     }
@@ -176,7 +179,12 @@ impl Chat<'_> {
         Ok(generated?)
     }
 
-    fn write_object(&self, last: &Last, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn write_object(
+        &self,
+        last: &Last,
+        fault: Option<&anyhow::Error>,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
         let Some(turn) = self.conversation.last() else {
             return Ok(());
         };
@@ -192,6 +200,9 @@ impl Chat<'_> {
         });
         if let (false, Some(map)) = (parted.thinking.is_empty(), object.as_object_mut()) {
             map.insert("thinking".into(), parted.thinking.into());
+        }
+        if let (Some(error), Some(map)) = (fault, object.as_object_mut()) {
+            map.insert("error".into(), script::error(error));
         }
         writeln!(out, "{object}")?;
         Ok(out.flush()?)
@@ -223,7 +234,15 @@ impl Chat<'_> {
             return Ok(());
         };
         let located = &self.session.located;
-        let kept = Kept::new(&located.typed, &located.resolved, self.conversation.clone());
+        // A path is found from any folder.
+        let model = match Reference::parse(&located.typed, None, None) {
+            Ok(Reference::Local(path)) => std::path::absolute(path)
+                .ok()
+                .and_then(|path| Some(path.to_str()?.to_string())),
+            _ => None,
+        };
+        let model = model.as_deref().unwrap_or(&located.typed);
+        let kept = Kept::new(model, &located.resolved, self.conversation.clone());
         place.save(&kept)?;
         self.keep_cache(false);
         Ok(())

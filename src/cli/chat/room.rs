@@ -43,12 +43,18 @@ impl Chat<'_> {
         let context = self.session.engine.context();
         match prompt.ids.len() < context {
             true => Ok(prompt),
-            false => Err(CliError::TooLarge(format!(
-                "the conversation with this message has {} tokens and the context holds {context}; the message is \
-                 not sent: shorten it, /clear the conversation, '/set overflow oldest', or start with a larger --ctx-size",
-                prompt.ids.len()
-            ))
-            .into()),
+            false => {
+                let room = match self.panel.now.reply.overflow {
+                    ChatOverflow::Error => "/clear the conversation, '/set overflow oldest', ",
+                    ChatOverflow::Oldest | ChatOverflow::Summarise => "",
+                };
+                Err(CliError::TooLarge(format!(
+                    "the conversation with this message has {} tokens and the context holds {context}; the message is \
+                     not sent: shorten it, {room}or start with a larger --ctx-size",
+                    prompt.ids.len()
+                ))
+                .into())
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use serde_json::{json, Value};
 
 use super::command::{self, Typed};
 use crate::cli::exit::{self, CliError};
+use crate::cli::input::without_mark;
 use crate::text::Content;
 
 /// One line of stdin.
@@ -50,6 +51,7 @@ pub fn parse(line: &str) -> Result<Request, CliError> {
             "the line is no turn: {reason}; expected {{\"content\": \"…\"}} or {{\"command\": \"/undo\"}}"
         ))
     };
+    let line = without_mark(line);
     let value: Value = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
     if let Value::String(text) = value {
         return Ok(Request::Say {
@@ -77,7 +79,12 @@ pub fn parse(line: &str) -> Result<Request, CliError> {
 
 /// What a line that failed is answered with.
 pub fn failure(error: &anyhow::Error) -> Value {
-    json!({ "error": { "code": exit::code(error), "message": exit::message(error) } })
+    json!({ "error": self::error(error) })
+}
+
+/// An error as it stands in an object.
+pub fn error(error: &anyhow::Error) -> Value {
+    json!({ "code": exit::code(error), "message": exit::message(error) })
 }
 
 #[cfg(test)]
@@ -92,6 +99,7 @@ mod tests {
         };
         for (line, expected) in [
             (r#""hi""#, say("hi", None)),
+            ("\u{feff}\"hi\"", say("hi", None)),
             (r#"{"content":"hi"}"#, say("hi", None)),
             (r#"{"role":"user","content":"hi"}"#, say("hi", None)),
             (r#"{"prompt":"hi","seed":7}"#, say("hi", Some(7))),

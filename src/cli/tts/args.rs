@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::exit::CliError;
 use crate::cli::global::QuantArgs;
+use crate::cli::output::apart;
 use crate::cli::sampling::{at_least_one, number, temperature, top_p};
 use crate::cli::settings::Settings;
 use crate::generate::SamplingSettings;
@@ -15,6 +16,8 @@ use crate::models::spark::{Gender, Level, Style};
 pub const DEFAULT_MODEL: &str = "spark-tts-0.5b";
 /// Where speech goes where nothing is said.
 const DEFAULT_OUTPUT: &str = "out.wav";
+/// The same, without a header.
+const DEFAULT_RAW_OUTPUT: &str = "out.raw";
 
 #[derive(Debug, Clone, Args)]
 pub struct TtsArgs {
@@ -27,7 +30,7 @@ pub struct TtsArgs {
     /// Read the text from a file ('-' is stdin)
     #[arg(short, long, value_name = "FILE", conflicts_with = "tokens", value_hint = clap::ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Where the speech goes ('-': stdout) [default: out.wav]
+    /// Where the speech goes ('-': stdout) [default: out.wav, or out.raw with --format raw]
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// WAV, or 16-bit little-endian samples without a header
@@ -41,22 +44,27 @@ pub struct TtsArgs {
     pub play: bool,
 
     /// A described voice: female or male [default: female]
-    #[arg(long, value_name = "WHO", help_heading = "Voice", conflicts_with_all = ["clone", "voice"])]
+    #[arg(long, value_name = "WHO", help_heading = "Voice", conflicts_with_all = ["clone", "voice", "tokens"])]
     pub gender: Option<GenderArg>,
     /// How high: very_low, low, moderate, high, very_high [default: moderate]
-    #[arg(long, value_name = "LEVEL", help_heading = "Voice", conflicts_with_all = ["clone", "voice"])]
+    #[arg(long, value_name = "LEVEL", help_heading = "Voice", conflicts_with_all = ["clone", "voice", "tokens"])]
     pub pitch: Option<LevelArg>,
     /// How fast: very_low, low, moderate, high, very_high [default: moderate]
-    #[arg(long, value_name = "LEVEL", help_heading = "Voice", conflicts_with_all = ["clone", "voice"])]
+    #[arg(long, value_name = "LEVEL", help_heading = "Voice", conflicts_with_all = ["clone", "voice", "tokens"])]
     pub speed: Option<LevelArg>,
     /// The voice of a recording (3 to 30 s of speech)
-    #[arg(long, value_name = "REF.wav", help_heading = "Voice", conflicts_with = "voice", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "REF.wav", help_heading = "Voice", conflicts_with_all = ["voice", "tokens"], value_hint = clap::ValueHint::FilePath)]
     pub clone: Option<PathBuf>,
     /// The words of the recording, which make the voice truer
     #[arg(long, value_name = "TEXT", help_heading = "Voice", requires = "clone")]
     pub ref_text: Option<String>,
     /// A voice that --save-voice kept ('crane voices list')
-    #[arg(long, value_name = "NAME", help_heading = "Voice")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Voice",
+        conflicts_with = "tokens"
+    )]
     pub voice: Option<String>,
     /// Keep the voice under this name
     #[arg(long, value_name = "NAME", help_heading = "Voice", conflicts_with_all = ["voice", "tokens"])]
@@ -80,7 +88,7 @@ pub struct TtsArgs {
     #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one, help_heading = "Pieces")]
     pub max_tokens: Option<usize>,
 
-    /// Write what was spoken as numbers, to be spoken again with --tokens
+    /// Write what was spoken as numbers, to be spoken again with --tokens ('-': stdout)
     #[arg(long, value_name = "FILE.json", conflicts_with = "tokens", value_hint = clap::ValueHint::FilePath)]
     pub tokens_out: Option<PathBuf>,
     /// Speak the tokens of such a file, without the language model
@@ -174,6 +182,16 @@ impl TtsArgs {
                 "-o - and --json both want stdout; name a file with -o".into(),
             ));
         }
+        if let Some(tokens) = &self.tokens_out {
+            let default = Path::new(self.default_output());
+            let speech = self.output.as_deref().unwrap_or(default);
+            if !self.play {
+                apart(("the speech", speech), ("--tokens-out", tokens))?;
+            }
+            if settings.json {
+                apart(("--json", Path::new("-")), ("--tokens-out", tokens))?;
+            }
+        }
         if self.tokens.is_some() && settings.json {
             return Err(CliError::Usage(
                 "--tokens speaks what is already numbers; there is nothing for --json to say"
@@ -183,11 +201,18 @@ impl TtsArgs {
         Ok(())
     }
 
+    fn default_output(&self) -> &'static str {
+        match self.format {
+            AudioFormat::Wav => DEFAULT_OUTPUT,
+            AudioFormat::Raw => DEFAULT_RAW_OUTPUT,
+        }
+    }
+
     /// Where the speech goes; binary is refused on a terminal.
     pub fn output(&self, settings: &Settings) -> Result<Output, CliError> {
         match &self.output {
             _ if self.play => Ok(Output::Player),
-            None => Ok(Output::File(DEFAULT_OUTPUT.into(), self.format)),
+            None => Ok(Output::File(self.default_output().into(), self.format)),
             Some(path) if path == Path::new("-") => match settings.terminal.stdout {
                 true => Err(CliError::Usage(
                     "-o - would write samples to the terminal; name a file, use --play, or pipe stdout into a program".into(),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::exit::CliError;
 use crate::cli::input;
-use crate::cli::output::Sink;
+use crate::cli::output::{Sink, Stdout};
 use crate::cli::settings::Settings;
 use crate::models::bicodec::Decoder;
 use crate::speech::{Spoken, VoiceTokens};
@@ -53,8 +53,8 @@ impl Script {
 /// Writes what was spoken.
 pub fn save(file: &Path, voice: Option<VoiceTokens>, pieces: &[Spoken]) -> anyhow::Result<()> {
     let global = voice.map(|voice| voice.global).unwrap_or_default();
-    let mut nowhere = std::io::sink();
-    let mut sink = Sink::open(Some(file), &mut nowhere)?;
+    let mut stdout = Stdout::lock();
+    let mut sink = Sink::open(Some(file), &mut stdout)?;
     writeln!(sink, "{}", json!({"global": global, "pieces": pieces}))?;
     sink.finish()
 }

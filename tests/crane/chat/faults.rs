@@ -219,3 +219,36 @@ fn the_command_line_is_looked_at_first() {
         assert!(said(&output).contains(words), "{}", said(&output));
     }
 }
+
+#[test]
+fn each_line_has_one_object_whatever_it_was() {
+    let user = User::new();
+    let tiny = tiny();
+    let args = [tiny.to_str().unwrap(), "--json", "-n", "3", "--temp", "0"];
+    // What is no text, and what is for a terminal alone, cost their own answers.
+    let mut command = user.command(&args);
+    let output = command
+        .write_stdin(
+            b"{\"content\":\"\xff\"}\n{\"content\":\"a\"}\n{\"command\":\"/edit\"}\n\
+              {\"command\":\"/clear all\"}\n{\"content\":\"/clear\\nthe table\"}\n"
+                .to_vec(),
+        )
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let objects = lines(&output);
+    let errors: Vec<bool> = objects.iter().map(|o| o["error"].is_object()).collect();
+    assert_eq!(errors, [true, false, true, true, false], "{objects:?}");
+    assert_eq!(objects[4]["turn"], 2);
+
+    // A reply that is not what was asked for says so itself.
+    let strict = [&args[..], &["--regex", "[0-9]{9}"]].concat();
+    let output = user.chat(&strict, "\"a\"\n\"b\"\n");
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let objects = lines(&output);
+    assert_eq!(objects.len(), 2);
+    for (object, turn) in objects.iter().zip(1..) {
+        assert_eq!(object["turn"], turn);
+        assert_eq!(object["error"]["code"], 7, "{object}");
+    }
+}

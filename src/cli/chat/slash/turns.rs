@@ -64,6 +64,11 @@ impl Chat<'_> {
     }
 
     pub(super) fn edit(&mut self) -> anyhow::Result<Outcome> {
+        if !self.interactive {
+            return Err(usage(
+                "/edit is for a terminal; here /undo takes the last question back",
+            ));
+        }
         let last = self.unanswered.as_ref().map(|(question, _)| question);
         let last = last.or(self.conversation.last().map(|turn| &turn.question));
         let before = last
