@@ -332,6 +332,23 @@ fn a_chat_leaves_a_gpu_before_its_first_reply() {
 }
 
 #[test]
+fn a_score_says_that_the_cpu_computed_it() {
+    let text = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(text.path(), "Once upon a time").unwrap();
+    let args = [
+        "score",
+        MODEL,
+        "--json",
+        "--file",
+        text.path().to_str().unwrap(),
+    ];
+    let scored = |told: Told, flags: &[&str]| run(told, &args, flags);
+    let exact: Value = serde_json::from_slice(&scored(&[], &["--device", "cpu"]).stdout).unwrap();
+    let object = left(&scored(&lost(JOIN, "0"), &[]), &["load the model"]);
+    assert_eq!(object["nll_mean"], exact["nll_mean"]);
+}
+
+#[test]
 fn a_benchmark_is_of_the_cpu_where_the_gpu_does_not_load() {
     let args = [
         "bench", MODEL, "-p", "8", "-n", "2", "-r", "1", "-t", "1", "--json",
