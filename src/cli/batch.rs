@@ -98,6 +98,7 @@ pub fn run(
     )?;
     let guide = asked.prepare(&mut session, settings)?;
     session.announce(settings);
+    session.commit();
     if whole {
         session.hash_files()?;
     }

@@ -1,6 +1,7 @@
 //! `crane bench`: speed beside the machine's limit.
 
 mod args;
+mod fallen;
 mod parts;
 mod progress;
 mod speech;

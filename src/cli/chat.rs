@@ -150,7 +150,9 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     if lines.interactive() && !settings.quiet {
         settings.terminal.note(&format!(
             "{} on {} ({}). /help lists the commands, Ctrl-D leaves.",
-            chat.session.located.resolved, chat.session.device, chat.session.dtype
+            chat.session.located.resolved,
+            chat.session.device(),
+            chat.session.dtype
         ));
     }
     if let Some(mib) = args.cache_prompt {

@@ -1,10 +1,13 @@
 //! What the binary can compute on: `crane devices`, `crane --version` and the choice behind `--device`.
 
+#[cfg(feature = "cuda")]
+mod failure;
 #[cfg(any(feature = "cuda", test))]
 mod fit;
 mod nvidia;
 mod pick;
 mod place;
+mod purpose;
 
 use std::io::Write;
 
@@ -18,6 +21,7 @@ use super::settings::Settings;
 
 pub use pick::{pick, Picked, Wanted};
 pub use place::Place;
+pub use purpose::Purpose;
 
 #[derive(Debug, Serialize)]
 struct Report {

@@ -121,7 +121,7 @@ pub fn write(mut to: Sink, subject: Subject) -> anyhow::Result<()> {
         model: session.located.typed.clone(),
         resolved: session.located.resolved.clone(),
         files: sums(session),
-        device: session.device.clone(),
+        device: session.device().to_string(),
         simd: Simd::detect().name().into(),
         threads: settings.threads,
         weights: session.dtype.clone(),
@@ -221,7 +221,7 @@ pub fn replay(args: &ReplayArgs, settings: &Settings, out: &mut dyn Write) -> an
     for (what, then, now) in [
         ("crane", receipt.crane.as_str(), env!("CARGO_PKG_VERSION")),
         ("the instruction set", &receipt.simd, Simd::detect().name()),
-        ("the device", &receipt.device, &session.device),
+        ("the device", &receipt.device, session.device()),
         (
             "the sampler's order",
             &receipt.sampler.order.join(", "),

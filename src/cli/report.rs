@@ -66,7 +66,7 @@ impl Report<'_> {
             "model": session.located.typed,
             "resolved": session.located.resolved,
             "files": files(&session.located.files)?,
-            "device": session.device,
+            "device": session.device(),
             "dtype": session.dtype,
             "seed": self.settings.seed,
             "settings": SettingsJson {
@@ -171,7 +171,7 @@ pub fn stats(
         timings.ttft_ms,
         timings.prefill_tps,
         timings.decode_tps,
-        session.device,
+        session.device(),
         session.dtype,
         settings.sampling.temperature,
         settings.sampling.top_k,

@@ -266,6 +266,7 @@ pub(super) fn generate(
     sink: &mut Sink,
     mut aside: Aside,
 ) -> anyhow::Result<Output> {
+    session.commit();
     let mut thinking = session.thinking(prompt);
     let mut waiting = Some(Waiting::start(
         &aside.terminal,
@@ -319,6 +320,7 @@ fn choose(
     shape: Shape,
     sink: &mut Sink,
 ) -> anyhow::Result<(Output, Option<Vec<Choice>>)> {
+    session.commit();
     let picked = constraint::choose(session, prompt, choices, &resolved.eos_ids)?;
     if shape == Shape::Text {
         sink.write_all(picked.output.text.as_bytes())?;

@@ -72,8 +72,9 @@ pub fn run(args: &ScoreArgs, settings: &Settings, out: &mut dyn Write) -> anyhow
         let object = json!({
             "model": session.located.typed,
             "resolved": session.located.resolved,
-            "device": session.device,
+            "device": session.device(),
             "dtype": session.dtype,
+            "notes": session.notes,
             "tokens": ids.len(),
             "nll_mean": mean,
             "perplexity": mean.exp(),

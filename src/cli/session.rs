@@ -12,17 +12,18 @@ use crate::generate::{ConstraintError, Engine, Vocabulary};
 use crate::hub::catalogue::{self, Row, Task};
 use crate::hub::{self, store, HubError, Located, Reference};
 use crate::image::{ImageSource, Limits};
-use crate::models;
 use crate::text::{ChatTemplate, TextError};
-use crate::vision::{Form, Look, Viewer, VisionError};
+use crate::vision::{Form, Glance, Look, Viewer, VisionError};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader};
 
 use super::defaults::Defaults;
+use super::devices::{Place, Purpose};
 use super::exit::CliError;
 use super::interrupt;
 use super::progress::{Mode, Reporter};
 use super::settings::Settings;
 
+use opening::Loaded;
 pub use opening::{Opening, Sight, Wish};
 pub use prompt::Prompt;
 
@@ -32,8 +33,6 @@ pub struct Session {
     pub engine: Engine,
     pub template: Option<ChatTemplate>,
     pub defaults: Defaults,
-    /// As `--device` spells it.
-    pub device: String,
     /// What the weights are computed from: a float type or the quantised format most of them have.
     pub dtype: String,
     /// Opening, tokenizer and weights, without any download; milliseconds.
@@ -49,7 +48,11 @@ pub struct Session {
     vocabulary: Option<Arc<Vocabulary>>,
     /// What looks at images, once it was asked for.
     viewer: Option<Viewer>,
-    options: LoadOptions,
+    place: Place,
+    /// Notes that were said.
+    said: Vec<String>,
+    /// A reply has begun.
+    committed: bool,
 }
 
 impl Session {
@@ -59,17 +62,25 @@ impl Session {
         opening.place(settings, 0)?.load()
     }
 
-    /// Says the notes on stderr, once all that can be refused has been looked at: an error stands alone.
-    pub fn announce(&self, settings: &Settings) {
+    /// Says the notes on stderr, each once, when all that can be refused has been looked at: an error stands alone.
+    pub fn announce(&mut self, settings: &Settings) {
         for note in &self.notes {
-            settings.note(note);
+            if !self.said.contains(note) {
+                settings.note(note);
+                self.said.push(note.clone());
+            }
         }
+    }
+
+    /// What computes, as `--device` spells it.
+    pub fn device(&self) -> &str {
+        &self.place.name
     }
 
     /// Bytes that are free where the model computes, as far as the system says it.
     pub fn free_memory(&self) -> Option<u64> {
         #[cfg(feature = "cuda")]
-        if let Some(gpu) = &self.options.gpu {
+        if let Some(gpu) = &self.place.options.gpu {
             return gpu.memory().ok().map(|(free, _)| free);
         }
         memory::available()
@@ -78,7 +89,7 @@ impl Session {
     /// Bytes of a GPU's memory that it holds.
     pub fn gpu_bytes(&self) -> u64 {
         #[cfg(feature = "cuda")]
-        return self.options.gpu.as_ref().map_or(0, |gpu| gpu.held());
+        return self.place.options.gpu.as_ref().map_or(0, |gpu| gpu.held());
         #[cfg(not(feature = "cuda"))]
         0
     }
@@ -89,16 +100,44 @@ impl Session {
         self.viewer = None;
     }
 
-    /// Loads again what [`Session::release`] let go of, where it was.
+    /// Loads again what [`Session::release`] let go of, where it was or, as [`Place::attempt`], on the CPU.
     ///
     /// # Errors
     /// As [`Session::open`].
     pub fn load_again(&mut self) -> anyhow::Result<()> {
+        let before = self.place.notes.clone();
         let checkpoint = Checkpoint::open(&self.located.path)?;
-        let loader = Loader::new(&checkpoint, &self.options)?;
-        let model = models::load(&loader, Some(self.engine.context()))?;
-        self.engine.put_back(model);
+        let context = Some(self.engine.context());
+        let loaded = Loaded::at(&mut self.place, &checkpoint, context)?;
+        self.dtype = loaded.dtype;
+        self.engine.put_back(loaded.model);
+        self.replace_notes(&before);
         Ok(())
+    }
+
+    /// From here on its device is not left: a reply begins.
+    pub fn commit(&mut self) {
+        self.committed = true;
+    }
+
+    /// Takes the CPU in the place of a GPU that `error` is about, as [`Place::leave`], and loads the language model there.
+    fn leave(&mut self, purpose: Purpose, error: anyhow::Error) -> anyhow::Result<()> {
+        if self.committed {
+            return Err(error);
+        }
+        let before = self.place.notes.clone();
+        self.place.leave(purpose, error)?;
+        self.replace_notes(&before);
+        self.release();
+        self.load_again()
+    }
+
+    /// What the place notes now stands where `before` stood.
+    fn replace_notes(&mut self, before: &[String]) {
+        if self.place.notes != before {
+            self.notes.retain(|note| !before.contains(note));
+            self.notes.splice(..0, self.place.notes.iter().cloned());
+        }
     }
 
     /// The tokens as structures see them, read once.
@@ -133,16 +172,18 @@ impl Session {
             memory: memory::available().map(|bytes| bytes / 2),
             ..limits
         };
-        let path = &self.located.path;
+        let path = self.located.path.clone();
         let found = match projector {
             Some(named) => Some(named.to_path_buf()),
-            None => projector_beside(path),
+            None => projector_beside(&path),
         };
-        let viewer = Viewer::open(path, found.as_deref(), &self.options, limits);
-        let viewer = viewer.map_err(|error| match error {
-            VisionError::TextOnly(_) => VisionError::TextOnly(self.located.typed.clone()),
-            other => other,
-        })?;
+        let viewer = match self.viewer_at(&path, found.as_deref(), limits) {
+            Ok(viewer) => viewer,
+            Err(error) => {
+                self.leave(Purpose::Images, error)?;
+                self.viewer_at(&path, found.as_deref(), limits)?
+            }
+        };
         self.form = Some(Form {
             marker: viewer.marker(),
             system: self.form.and_then(|form| form.system),
@@ -153,25 +194,58 @@ impl Session {
         Ok(())
     }
 
+    fn viewer_at(
+        &self,
+        path: &Path,
+        projector: Option<&Path>,
+        limits: Limits,
+    ) -> anyhow::Result<Viewer> {
+        let viewer = Viewer::open(path, projector, &self.place.options, limits);
+        let viewer = viewer.map_err(|error| match error {
+            VisionError::TextOnly(_) => VisionError::TextOnly(self.located.typed.clone()),
+            other => other,
+        })?;
+        self.place.settled()?;
+        Ok(viewer)
+    }
+
     /// What looks at images, if it was opened.
     pub fn viewer(&mut self) -> Option<&mut Viewer> {
         self.viewer.as_mut()
     }
 
-    /// Looks at an image.
+    /// Looks at an image. Where a GPU fails at it before any reply, what was seen before stays and the rest is computed
+    /// on the CPU.
     pub fn look(&mut self, source: &ImageSource) -> anyhow::Result<Arc<Look>> {
         if self.viewer.is_none() {
             self.open_viewer(None, Limits::default())?;
         }
-        let viewer = self.viewer.as_mut();
-        let context = self.engine.context();
+        let Some(mut viewer) = self.viewer.take() else {
+            return Err(CliError::Interrupted.into());
+        };
+        let looked = self.look_by(&mut viewer, source);
+        self.viewer = Some(viewer);
+        looked?.ok_or_else(|| CliError::Interrupted.into())
+    }
+
+    /// None: interrupted.
+    fn look_by(
+        &mut self,
+        viewer: &mut Viewer,
+        source: &ImageSource,
+    ) -> anyhow::Result<Option<Arc<Look>>> {
+        let picture = match viewer.glance(source, self.engine.context())? {
+            Glance::Known(look) => return Ok(Some(look)),
+            Glance::New(picture) => picture,
+        };
         let go_on = || !interrupt::pressed();
-        match viewer
-            .map(|viewer| viewer.look(source, context, &go_on))
-            .transpose()?
-        {
-            Some(Some(look)) => Ok(look),
-            _ => Err(CliError::Interrupted.into()),
+        match viewer.encode(&picture, &go_on) {
+            Ok(look) => Ok(look),
+            Err(error) => {
+                self.leave(Purpose::Images, error.into())?;
+                viewer.move_to(&self.place.options)?;
+                Ok(viewer.encode(&picture, &go_on)?)
+            }
         }
     }
 

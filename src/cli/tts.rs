@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use crate::speech::{Joiner, Listener, Manner, Problem, SayOptions, Speaker, SpeechError, Spoken};
 
+use super::devices::Purpose;
 use super::exit::CliError;
 use super::settings::Settings;
 use super::{interrupt, voices};
@@ -46,28 +47,63 @@ pub fn run(args: &TtsArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
         Source::Nothing => None,
         _ => Some(studio.language_model()?),
     };
-    let mut place = studio.place(args, settings, llm.as_ref())?;
+    let reference = studio.reference(args, llm.is_some())?;
+    let reference = reference.as_ref();
+    let mut place = studio.place(args, settings, llm.as_ref(), reference)?;
     settings.detail(&place.detail);
-    place.notes.drain(..).for_each(|note| settings.note(&note));
-    let mut manner = studio.manner(args, settings, &place.options)?;
+    let mut notes = Notes::new(settings);
+    // That the CPU listens is said before it does; of a GPU it is not yet known whether it stays.
+    if place.name == "cpu" {
+        notes.say(&mut place.notes);
+    }
+    if let Some(reference) = reference {
+        notes.say(&mut reference.recording.warnings.clone());
+    }
+    let mut manner = studio.manner(args, settings, reference, &mut place)?;
+    if place.name == "cpu" {
+        notes.say(&mut place.notes);
+    }
     if let (Some(name), Some(voice)) = (&args.save_voice, manner.voice()) {
         voices::save(name, &voice, &studio.origin(args), settings)?;
     }
     let Some(llm) = llm else { return Ok(()) };
     let sink = AudioSink::open(&output, out, studio.sample_rate(), args.stream)?;
-    let mut speaker = studio.load(args, settings, &llm, place)?;
+    let (mut speaker, mut of_weights) = studio.load(args, settings, &llm, &mut place)?;
+    notes.say(&mut place.notes);
+    notes.say(&mut of_weights);
     let mut session = Session {
         args,
         settings,
         sink,
         joiner: Joiner::new(studio.sample_rate()),
         pause: None,
-        report: Report::new(args, &studio, started),
+        report: Report::new(args, &studio, started, place.name, notes.said),
         studio: &studio,
         polled: interrupt::Deferred::new(),
     };
     let said = session.say_all(source, &mut speaker, &mut manner);
     session.close(said, &manner)
+}
+
+/// What the user is told before anything is spoken.
+struct Notes<'a> {
+    settings: &'a Settings,
+    said: Vec<String>,
+}
+
+impl<'a> Notes<'a> {
+    fn new(settings: &'a Settings) -> Self {
+        Self {
+            settings,
+            said: Vec::new(),
+        }
+    }
+
+    /// Says them, and keeps them for the JSON.
+    fn say(&mut self, notes: &mut Vec<String>) {
+        notes.iter().for_each(|note| self.settings.note(note));
+        self.said.append(notes);
+    }
 }
 
 /// A run from the first piece to the closed file.
@@ -290,12 +326,15 @@ fn again(
     let script = Script::read(file, settings)?;
     let studio = Studio::locate(args, settings)?;
     let mut sink = AudioSink::open(output, out, studio.sample_rate(), args.stream)?;
-    let place = studio.place_codec(settings)?;
+    let mut place = studio.place_codec(settings)?;
     settings.detail(&place.detail);
-    let mut decoder = studio.decoder(args, settings, &place.options)?;
+    let (mut decoder, voice) = place.attempt(Purpose::Codec, &mut |options| {
+        let decoder = studio.decoder(args, settings, options)?;
+        script.check(file, &decoder)?;
+        let voice = decoder.voice(&script.global)?;
+        Ok((decoder, voice))
+    })?;
     place.notes.iter().for_each(|note| settings.note(note));
-    script.check(file, &decoder)?;
-    let voice = decoder.voice(&script.global)?;
     let mut joiner = Joiner::new(decoder.sample_rate());
     let polled = interrupt::Deferred::new();
     let go_on = || !interrupt::pressed();

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{SpeechError, VoiceTokens};
-use crate::audio::{normalise_volume, read_wav, reference_clip, resample, MAX_SECONDS};
+use super::SpeechError;
+use crate::audio::{normalise_volume, read_wav, reference_clip, resample};
+use crate::kernels::conv::Signal;
 use crate::models::bicodec::BiCodecConfig;
 use crate::models::spark::SparkFolder;
 use crate::models::{bicodec, wav2vec2, ModelError, Part};
-use crate::weights::{DTypeChoice, LoadOptions, Loader, WeightsError};
+use crate::weights::{Checkpoint, DTypeChoice, LoadOptions, Loader, WeightsError};
 
 /// `config.yaml` of the whole model, as far as a recording is concerned.
 #[derive(Debug, Clone, Deserialize)]
@@ -73,125 +74,135 @@ impl Config {
     }
 }
 
-/// What is to be done with a recording.
-#[derive(Debug, Clone)]
-pub struct Reference<'a> {
-    pub wav: &'a Path,
-    /// Its words.
-    pub text: Option<String>,
-    /// Whether the tokens of what it says are wanted too; they need the wav2vec2 part of the model.
-    pub semantic: bool,
+/// A recording as a model listens to it, part by part: each is computed in f32, on the GPU of its place, else on the CPU,
+/// and what one has made is in this machine's memory.
+pub struct Recording {
+    /// What the user should know of the file.
+    pub warnings: Vec<String>,
+    parts: SparkFolder,
+    codec: Checkpoint,
+    config: BiCodecConfig,
+    samples: Vec<f32>,
+    /// The spectrogram of what the voice is taken from.
+    mel: Signal,
 }
 
-/// What listening takes of a GPU's memory, for the longest recording and, where the tokens of what it says are wanted
-/// too, with the wav2vec2 part of the model in `folder`, whose codec has the configuration `codec`.
-///
-/// # Errors
-/// A part of the model that is missing or damaged.
-pub fn part(folder: &Path, codec: &BiCodecConfig, semantic: bool) -> Result<Part, SpeechError> {
-    let config = Config::read(&folder.join("config.yaml"))?;
-    let clip = (f64::from(config.sample_rate) * config.ref_segment_duration) as usize;
-    let windows = clip / codec.mel_params.hop_length + 1;
-    let voice = bicodec::speaker_part(codec, windows);
-    if !semantic {
-        return Ok(voice);
-    }
-    let (_, listener) = wav2vec2::open(&SparkFolder::open(folder)?.wav2vec2)?;
-    let samples = (MAX_SECONDS * config.sample_rate) as usize;
-    let said = bicodec::semantic_part(codec, listener.frames(samples));
-    // They are loaded one after the other.
-    Ok(voice.or(said).or(wav2vec2::part(&listener, samples)))
-}
-
-/// Listens to a recording with the model in `folder`, in f32, on the GPU of `place`, else on the CPU. What the user should
-/// know about it goes to `note`.
-///
-/// # Errors
-/// A file that is no usable recording, a part of the model that is missing or damaged; [`SpeechError::Interrupted`] once
-/// `go_on` says no.
-pub fn listen(
-    folder: &Path,
-    reference: &Reference,
-    place: &LoadOptions,
-    note: &mut dyn FnMut(String),
-    go_on: &dyn Fn() -> bool,
-) -> Result<VoiceTokens, SpeechError> {
-    let parts = SparkFolder::open(folder)?;
-    let config = Config::read(&folder.join("config.yaml"))?;
-    let clip = read_wav(reference.wav)?;
-    clip.warnings.iter().cloned().for_each(&mut *note);
-    let mut samples = match clip.rate == config.sample_rate {
-        true => clip.samples,
-        false => resample(&clip.samples, clip.rate, config.sample_rate),
-    };
-    if config.volume_normalize {
-        normalise_volume(&mut samples);
-    }
-    let (checkpoint, codec) = bicodec::open(&parts.bicodec)?;
-    let place = exact(place);
-    let loader = Loader::new(&checkpoint, &place)?;
-    let hop = config.latent_hop_length;
-    let wanted = f64::from(config.sample_rate) * config.ref_segment_duration;
-    let len = wanted as usize / hop * hop;
-    if len <= codec.mel_params.n_fft / 2 {
-        return Err(ModelError::Config {
-            file: folder.join("config.yaml").display().to_string(),
-            reason: format!(
-                "ref_segment_duration {} is shorter than a frame of the spectrogram ({} samples)",
-                config.ref_segment_duration, codec.mel_params.n_fft
-            ),
+impl Recording {
+    /// Reads the recording `wav` for the model in `folder`.
+    ///
+    /// # Errors
+    /// A file that is no usable recording, a part of the model that is missing or damaged.
+    pub fn read(folder: &Path, wav: &Path) -> Result<Self, SpeechError> {
+        let parts = SparkFolder::open(folder)?;
+        let file = folder.join("config.yaml");
+        let spec = Config::read(&file)?;
+        let (codec, config) = bicodec::open(&parts.bicodec)?;
+        let clip = read_wav(wav)?;
+        let mut samples = match clip.rate == spec.sample_rate {
+            true => clip.samples,
+            false => resample(&clip.samples, clip.rate, spec.sample_rate),
+        };
+        if spec.volume_normalize {
+            normalise_volume(&mut samples);
         }
-        .into());
-    }
-    let first = as_f32(&reference_clip(&samples, len));
-    let no_memory = |e| WeightsError::Io {
-        file: parts.bicodec.clone(),
-        source: e,
-    };
-    let mel = bicodec::mel(&codec).map_err(no_memory)?.of(&first);
-    let at = loader.under("speaker_encoder");
-    let global = bicodec::SpeakerEncoder::load(&at, &codec.speaker_encoder)?.tokens(&mel)?;
-    let semantic = match reference.semantic {
-        true => {
-            let features = features(&parts, &as_f32(&samples), &place, go_on)?;
-            if features.channels() != codec.encoder.input_channels {
-                return Err(ModelError::Config {
-                    file: parts.wav2vec2.display().to_string(),
-                    reason: format!(
-                        "its hidden_size {} is not what BiCodec reads ({})",
-                        features.channels(),
-                        codec.encoder.input_channels
-                    ),
-                }
-                .into());
+        let hop = spec.latent_hop_length;
+        let wanted = f64::from(spec.sample_rate) * spec.ref_segment_duration;
+        let len = wanted as usize / hop * hop;
+        if len <= config.mel_params.n_fft / 2 {
+            return Err(ModelError::Config {
+                file: file.display().to_string(),
+                reason: format!(
+                    "ref_segment_duration {} is shorter than a frame of the spectrogram ({} samples)",
+                    spec.ref_segment_duration, config.mel_params.n_fft
+                ),
             }
-            let mut encoder = bicodec::SemanticEncoder::load(&loader, &codec)?;
-            Some(encoder.tokens(&features)?)
+            .into());
         }
-        false => None,
-    };
-    Ok(VoiceTokens {
-        global,
-        semantic,
-        text: reference.text.clone(),
-    })
-}
+        let no_memory = |e| WeightsError::Io {
+            file: parts.bicodec.clone(),
+            source: e,
+        };
+        let first = as_f32(&reference_clip(&samples, len));
+        Ok(Self {
+            warnings: clip.warnings,
+            mel: bicodec::mel(&config).map_err(no_memory)?.of(&first),
+            samples: as_f32(&samples),
+            parts,
+            codec,
+            config,
+        })
+    }
 
-fn features(
-    parts: &SparkFolder,
-    samples: &[f32],
-    place: &LoadOptions,
-    go_on: &dyn Fn() -> bool,
-) -> Result<crate::kernels::conv::Signal, SpeechError> {
-    let (checkpoint, config) = wav2vec2::open(&parts.wav2vec2)?;
-    let loader = Loader::new(&checkpoint, place)?;
-    let mut model = wav2vec2::Wav2Vec2::load(&loader, &config)?;
-    // A recording of the least length that is taken has several frames; the zeros are for other configurations.
-    let mut samples = samples.to_vec();
-    samples.resize(samples.len().max(model.least()), 0.0);
-    model
-        .features(&samples, go_on)?
-        .ok_or(SpeechError::Interrupted)
+    /// What listening takes of a GPU's memory; `semantic`: to what is said, too.
+    ///
+    /// # Errors
+    /// A part of the model that is missing or damaged.
+    pub fn part(&self, semantic: bool) -> Result<Part, SpeechError> {
+        let voice = bicodec::speaker_part(&self.config, self.mel.len());
+        if !semantic {
+            return Ok(voice);
+        }
+        let (_, listener) = wav2vec2::open(&self.parts.wav2vec2)?;
+        let samples = self.samples.len();
+        let said = bicodec::semantic_part(&self.config, listener.frames(samples));
+        // They are loaded one after the other.
+        Ok(voice.or(said).or(wav2vec2::part(&listener, samples)))
+    }
+
+    /// The tokens of the voice.
+    ///
+    /// # Errors
+    /// Weights that do not load, arithmetic that fails.
+    pub fn global(&self, place: &LoadOptions) -> Result<Vec<u32>, SpeechError> {
+        let loader = Loader::new(&self.codec, &exact(place))?;
+        let at = loader.under("speaker_encoder");
+        let mut encoder = bicodec::SpeakerEncoder::load(&at, &self.config.speaker_encoder)?;
+        Ok(encoder.tokens(&self.mel)?)
+    }
+
+    /// What wav2vec2 makes of the whole recording, for [`Recording::semantic`].
+    ///
+    /// # Errors
+    /// As [`Recording::global`]; [`SpeechError::Interrupted`] once `go_on` says no.
+    pub fn features(
+        &self,
+        place: &LoadOptions,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Signal, SpeechError> {
+        let (checkpoint, config) = wav2vec2::open(&self.parts.wav2vec2)?;
+        let read = self.config.encoder.input_channels;
+        if config.hidden_size != read {
+            return Err(ModelError::Config {
+                file: self.parts.wav2vec2.display().to_string(),
+                reason: format!(
+                    "its hidden_size {} is not what BiCodec reads ({read})",
+                    config.hidden_size
+                ),
+            }
+            .into());
+        }
+        let loader = Loader::new(&checkpoint, &exact(place))?;
+        let mut model = wav2vec2::Wav2Vec2::load(&loader, &config)?;
+        // A recording of the least length that is taken has several frames; the zeros are for other configurations.
+        let mut samples = self.samples.clone();
+        samples.resize(samples.len().max(model.least()), 0.0);
+        let features = model.features(&samples, go_on)?;
+        features.ok_or(SpeechError::Interrupted)
+    }
+
+    /// The tokens of what is said, of its `features`.
+    ///
+    /// # Errors
+    /// As [`Recording::global`].
+    pub fn semantic(
+        &self,
+        features: &Signal,
+        place: &LoadOptions,
+    ) -> Result<Vec<u32>, SpeechError> {
+        let loader = Loader::new(&self.codec, &exact(place))?;
+        let mut encoder = bicodec::SemanticEncoder::load(&loader, &self.config)?;
+        Ok(encoder.tokens(features)?)
+    }
 }
 
 /// Where crane's own kernels compute, in the numbers that are stored.

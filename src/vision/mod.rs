@@ -7,7 +7,7 @@ mod viewer;
 
 pub use boxes::boxes;
 pub use prompt::{Composed, Form};
-pub use viewer::{Look, Viewer};
+pub use viewer::{Glance, Look, Unseen, Viewer};
 
 use crate::image::{ImageError, ProcessorError};
 use crate::models::ModelError;

@@ -1,12 +1,12 @@
 //! From a picture to rows of the decoder.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::VisionError;
-use crate::image::{self, ImageProcessor, ImageSource, Limits};
+use crate::image::{self, ImageProcessor, ImageSource, Limits, Prepared};
 use crate::models::vision::{self, mmproj, ImageEncoder, Marker, Patches};
 use crate::models::{self, Encoded, Part};
 use crate::weights::{Checkpoint, LoadOptions, Loader};
@@ -15,9 +15,25 @@ use crate::weights::{Checkpoint, LoadOptions, Loader};
 pub struct Viewer {
     encoder: Box<dyn ImageEncoder>,
     processor: ImageProcessor,
+    /// What the encoder is read from.
+    file: PathBuf,
     /// What the user should know of where the encoder computes.
     note: Option<String>,
     seen: Vec<(ImageSource, Arc<Look>)>,
+}
+
+/// A picture on its way to the encoder.
+pub enum Glance {
+    /// It was looked at before.
+    Known(Arc<Look>),
+    New(Unseen),
+}
+
+/// A picture that was read and cut into patches.
+pub struct Unseen {
+    source: ImageSource,
+    prepared: Prepared,
+    read: Duration,
 }
 
 /// A picture that was looked at.
@@ -102,9 +118,19 @@ impl Viewer {
         Ok(Self {
             encoder,
             processor,
+            file,
             note,
             seen: Vec::new(),
         })
+    }
+
+    /// Loads the encoder anew, where `options` say; what was seen stays.
+    ///
+    /// # Errors
+    /// Weights that do not load.
+    pub fn move_to(&mut self, options: &LoadOptions) -> Result<(), VisionError> {
+        (self.encoder, self.note) = Self::encoder(&Checkpoint::open(&self.file)?, options)?;
+        Ok(())
     }
 
     /// What the encoder takes of a GPU's memory, as [`Viewer::open`] would open it for a `context` of so many tokens; for a
@@ -175,18 +201,13 @@ impl Viewer {
         &self.processor
     }
 
-    /// Looks at a picture, or remembers it. None once `go_on` says no.
+    /// Reads a picture for [`Viewer::encode`], or remembers it.
     ///
     /// # Errors
-    /// A picture that cannot be read, or has more tokens than a `context` holds; arithmetic that fails.
-    pub fn look(
-        &mut self,
-        source: &ImageSource,
-        context: usize,
-        go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Arc<Look>>, VisionError> {
+    /// A picture that cannot be read, or has more tokens than a `context` holds.
+    pub fn glance(&self, source: &ImageSource, context: usize) -> Result<Glance, VisionError> {
         if let Some((_, look)) = self.seen.iter().find(|(known, _)| known == source) {
-            return Ok(Some(Arc::clone(look)));
+            return Ok(Glance::Known(Arc::clone(look)));
         }
         let started = Instant::now();
         let prepared = {
@@ -205,6 +226,28 @@ impl Viewer {
                 context,
             });
         }
+        Ok(Glance::New(Unseen {
+            source: source.clone(),
+            prepared,
+            read,
+        }))
+    }
+
+    /// Encodes a picture, and keeps what is seen. None once `go_on` says no.
+    ///
+    /// # Errors
+    /// Arithmetic that fails.
+    pub fn encode(
+        &mut self,
+        picture: &Unseen,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Arc<Look>>, VisionError> {
+        let Unseen {
+            source,
+            prepared,
+            read,
+        } = picture;
+        let started = Instant::now();
         let patches = Patches {
             rows: &prepared.rows,
             height: prepared.grid[1],
@@ -220,7 +263,7 @@ impl Viewer {
             grid: prepared.grid,
             image: Arc::new(image),
             read_ms: read.as_secs_f64() * 1e3,
-            encode_ms: (started.elapsed() - read).as_secs_f64() * 1e3,
+            encode_ms: started.elapsed().as_secs_f64() * 1e3,
         });
         self.seen.push((source.clone(), Arc::clone(&look)));
         Ok(Some(look))

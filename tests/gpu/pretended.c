@@ -4,9 +4,11 @@
 //   PRETEND_FREE        bytes that are free at first                    (8 GiB)
 //   PRETEND_DRIVER      the driver's CUDA, as 13000                     (13000)
 //   PRETEND_CAPABILITY  compute capability, as 90                       (80)
-//   PRETEND_FAIL        a call that fails ...
+//   PRETEND_FAIL        a call, or a kernel whose launch, fails ...
 //   PRETEND_CODE        ... with this error                             (700)
 //   PRETEND_AFTER       ... after so many that succeed                  (0)
+//   PRETEND_LOST        with it every call fails from then on
+//   PRETEND_LOG         a file that calls, and kernels that are launched, are named in, a line each
 //   PRETEND_PEAK        a file that the most bytes held are written to, once more for each time that none were between
 //
 // With -DOLD it lacks calls of newer libraries.
@@ -24,9 +26,16 @@ static u64 number(const char* name, u64 otherwise) {
 // The error that `call` ends with.
 static int result(const char* call) {
     static u64 succeeded = 0;
+    static int lost = 0;
     const char* fails = getenv("PRETEND_FAIL");
+    const char* file = getenv("PRETEND_LOG");
+    FILE* log = file ? fopen(file, "a") : NULL;
+    if (log) fprintf(log, "%s\n", call), fclose(log);
+    if (lost) return (int)number("PRETEND_CODE", 700);
     if (!fails || strcmp(fails, call)) return 0;
-    return succeeded++ < number("PRETEND_AFTER", 0) ? 0 : (int)number("PRETEND_CODE", 700);
+    if (succeeded++ < number("PRETEND_AFTER", 0)) return 0;
+    lost = getenv("PRETEND_LOST") != NULL;
+    return (int)number("PRETEND_CODE", 700);
 }
 
 enum { TIMES = 1000 };
@@ -62,7 +71,7 @@ int cuDevicePrimaryCtxRelease_v2(int device) { return 0; }
 int cuCtxSetCurrent(void* context) { return result("cuCtxSetCurrent"); }
 int cuModuleLoadData(void** module, const void* image) { *module = (void*)8; return result("cuModuleLoadData"); }
 int cuModuleUnload(void* module) { return 0; }
-int cuModuleGetFunction(void** function, void* module, const char* name) { *function = (void*)8; return 0; }
+int cuModuleGetFunction(void** function, void* module, const char* name) { *function = strdup(name); return result("cuModuleGetFunction"); }
 int cuFuncSetAttribute(void* function, int attribute, int value) { return 0; }
 
 #ifndef OLD
@@ -70,7 +79,8 @@ int cuMemGetInfo_v2(size_t* free, size_t* total) { *free = free_bytes(); *total 
 #endif
 int cuMemAlloc_v2(u64* address, size_t bytes) {
     int error = result("cuMemAlloc_v2");
-    if (error || taken(bytes) > free_bytes()) return error ? error : 2;
+    if (error) return error;
+    if (taken(bytes) > free_bytes()) return 2;
     u64* block = calloc(bytes + 64, 1);
     if (!block) return 2;
     block[0] = taken(bytes);
@@ -86,6 +96,8 @@ int cuMemAlloc_v2(u64* address, size_t bytes) {
     return 0;
 }
 int cuMemFree_v2(u64 address) {
+    int error = result("cuMemFree_v2");
+    if (error) return error;
     u64* block = (u64*)address - 8;
     held -= block[0];
     if (!held && last + 1 < TIMES) last++;
@@ -94,10 +106,10 @@ int cuMemFree_v2(u64 address) {
 }
 int cuMemHostAlloc(void** at, size_t bytes, unsigned flags) { *at = calloc(bytes, 1); return *at ? 0 : 2; }
 int cuMemFreeHost(void* at) { free(at); return 0; }
-int cuMemsetD8Async(u64 at, unsigned char value, size_t bytes, void* stream) { memset((void*)at, value, bytes); return 0; }
-int cuMemcpyHtoDAsync_v2(u64 to, const void* from, size_t bytes, void* stream) { memcpy((void*)to, from, bytes); return 0; }
-int cuMemcpyDtoHAsync_v2(void* to, u64 from, size_t bytes, void* stream) { memcpy(to, (void*)from, bytes); return 0; }
-int cuMemcpyDtoDAsync_v2(u64 to, u64 from, size_t bytes, void* stream) { memcpy((void*)to, (void*)from, bytes); return 0; }
+int cuMemsetD8Async(u64 at, unsigned char value, size_t bytes, void* stream) { memset((void*)at, value, bytes); return result("cuMemsetD8Async"); }
+int cuMemcpyHtoDAsync_v2(u64 to, const void* from, size_t bytes, void* stream) { memcpy((void*)to, from, bytes); return result("cuMemcpyHtoDAsync_v2"); }
+int cuMemcpyDtoHAsync_v2(void* to, u64 from, size_t bytes, void* stream) { memcpy(to, (void*)from, bytes); return result("cuMemcpyDtoHAsync_v2"); }
+int cuMemcpyDtoDAsync_v2(u64 to, u64 from, size_t bytes, void* stream) { memcpy((void*)to, (void*)from, bytes); return result("cuMemcpyDtoDAsync_v2"); }
 
 int cuStreamCreate(void** stream, unsigned flags) { *stream = (void*)8; return 0; }
 int cuStreamDestroy_v2(void* stream) { return 0; }
@@ -108,7 +120,10 @@ int cuGraphInstantiateWithFlags(void** ready, void* graph, u64 flags) { *ready =
 int cuGraphDestroy(void* graph) { return 0; }
 int cuGraphExecDestroy(void* graph) { return 0; }
 int cuGraphLaunch(void* graph, void* stream) { return result("cuGraphLaunch"); }
-int cuLaunchKernelEx(const void* config, void* function, void** parameters, void** extra) { return result("cuLaunchKernelEx"); }
+int cuLaunchKernelEx(const void* config, void* function, void** parameters, void** extra) {
+    int error = result("cuLaunchKernelEx");
+    return error ? error : result(function);
+}
 
 int cuEventCreate(void** event, unsigned flags) { *event = (void*)8; return 0; }
 int cuEventDestroy_v2(void* event) { return 0; }

@@ -1,6 +1,7 @@
 //! crane beside a driver that only pretends to have a GPU (`pretended.c`): what it says and how it ends where the GPU is
 //! too old, too small or fails. Needs a C compiler and no GPU.
 
+mod leaving;
 mod parts;
 mod switching;
 

@@ -2,6 +2,10 @@
 
 #[path = "../crane/spark/folder.rs"]
 pub(super) mod folder;
+/// It has more habits than are needed here.
+#[allow(dead_code)]
+#[path = "../crane/spark/talker.rs"]
+pub(super) mod talker;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -91,7 +91,7 @@ impl<'a> Told<'a> {
             totals.reused_tokens,
             totals.tokens,
             totals.tokens as f64 / seconds.max(1e-9),
-            session.device,
+            session.device(),
             session.dtype,
         )
     }

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use crate::bench::parts::{Outcome, Request, Row, Subject};
 use crate::bench::report::Export;
 use crate::bench::{Book, Watch};
-use crate::cli::devices::{self, Picked, Place, Wanted};
+use crate::cli::devices::{self, Picked, Place, Purpose, Wanted};
 use crate::cli::exit::{self, CliError};
 use crate::cli::global::{DTypeArg, DeviceChoice, QuantArg};
 use crate::cli::interrupt;
@@ -15,9 +15,13 @@ use crate::cli::settings::Settings;
 use crate::models::Part;
 use crate::weights::{Checkpoint, LoadOptions};
 
+use super::fallen::fall_back;
 use super::progress::Progress;
 use super::work::{format_name, spelled};
 use super::BenchArgs;
+
+/// What reads a recording, whose length is fixed.
+pub(super) const LISTENING: Purpose = Purpose::Listening(&[]);
 
 /// A kind of models with several parts.
 pub(super) trait Kind {
@@ -35,13 +39,13 @@ pub(super) trait Kind {
     /// What stands for the model on the disk.
     fn file(&self, model: &Self::Model) -> String;
     /// Measures what depends on device and number type.
-    fn measure(&self, subject: &Subject<Self::Model>, bench: &mut Bench) -> Vec<Outcome>;
+    fn measure(&self, stand: &mut Stand<Self::Model>, bench: &mut Bench) -> Vec<Outcome>;
     /// What [`Kind::measure_once`] takes of a GPU's memory; None where it measures nothing.
     fn once(&self, _model: &Self::Model) -> Option<Part> {
         None
     }
     /// Measures what depends on the device alone: a subject in f32, which nothing lies beside.
-    fn measure_once(&self, _subject: &Subject<Self::Model>, _bench: &mut Bench) -> Vec<Outcome> {
+    fn measure_once(&self, _stand: &mut Stand<Self::Model>, _bench: &mut Bench) -> Vec<Outcome> {
         Vec::new()
     }
 }
@@ -53,6 +57,40 @@ pub(super) struct Decoder<'m> {
     pub context: Option<usize>,
     /// What lies on a GPU at the same time.
     pub beside: Part,
+}
+
+/// A model where it is measured.
+pub(super) struct Stand<'m, M> {
+    subject: Subject<'m, M>,
+    place: Place,
+    /// Of a GPU that was not left.
+    error: Option<anyhow::Error>,
+}
+
+impl<M> Stand<'_, M> {
+    /// What `measure` finds here, see [`fall_back`].
+    pub fn measured(
+        &mut self,
+        purpose: Purpose,
+        bench: &mut Bench,
+        measure: &mut dyn FnMut(&Subject<M>, &mut Bench) -> Vec<Outcome>,
+    ) -> Vec<Outcome> {
+        let mut outcomes = measure(&self.subject, bench);
+        match fall_back(&mut self.place, purpose, &mut outcomes) {
+            Ok(false) => outcomes,
+            Ok(true) => {
+                let progress = &bench.progress;
+                self.place.notes.iter().for_each(|note| progress.note(note));
+                self.subject.options = self.place.options.clone();
+                self.subject.device = self.place.name.clone();
+                measure(&self.subject, bench)
+            }
+            Err(error) => {
+                self.error.get_or_insert(error);
+                outcomes
+            }
+        }
+    }
 }
 
 /// What measuring takes.
@@ -148,19 +186,9 @@ impl<K: Kind> Work<'_, K> {
                         continue;
                     }
                 };
-                let progress = &self.bench.progress;
-                place.notes.iter().for_each(|note| progress.note(note));
-                let subject = Subject {
-                    name: name.to_string(),
-                    file: self.kind.file(&model),
-                    model: &model,
-                    options: place.options,
-                    device: place.name,
-                    dtype: numbers.0,
-                    quant: numbers.1,
-                };
-                let rows = self.kind.measure(&subject, &mut self.bench);
-                self.keep(rows);
+                let mut stand = self.stand(name, &model, place, numbers);
+                let rows = self.kind.measure(&mut stand, &mut self.bench);
+                self.keep(rows, stand.error);
             }
             if interrupt::pressed() {
                 return;
@@ -177,21 +205,37 @@ impl<K: Kind> Work<'_, K> {
         let numbers = ("f32".to_string(), "none".to_string());
         self.bench.progress.title(&format!("{name} {}", numbers.0));
         let picked = self.pick(device).map_err(anyhow::Error::from);
-        let place = match picked.and_then(|picked| picked.place_alone(part)) {
+        let place = match picked.and_then(|picked| picked.place_alone(LISTENING, part)) {
             Ok(place) => place,
             Err(error) => return self.refuse(name, &device.to_string(), &numbers, error),
         };
-        let subject = Subject {
-            name: name.to_string(),
-            file: self.kind.file(model),
-            model,
-            options: place.options,
-            device: place.name,
-            dtype: numbers.0,
-            quant: numbers.1,
-        };
-        let rows = self.kind.measure_once(&subject, &mut self.bench);
-        self.keep(rows);
+        let mut stand = self.stand(name, model, place, numbers);
+        let rows = self.kind.measure_once(&mut stand, &mut self.bench);
+        self.keep(rows, stand.error);
+    }
+
+    fn stand<'m>(
+        &self,
+        name: &str,
+        model: &'m K::Model,
+        place: Place,
+        (dtype, quant): (String, String),
+    ) -> Stand<'m, K::Model> {
+        let progress = &self.bench.progress;
+        place.notes.iter().for_each(|note| progress.note(note));
+        Stand {
+            subject: Subject {
+                name: name.to_string(),
+                file: self.kind.file(model),
+                model,
+                options: place.options.clone(),
+                device: place.name.clone(),
+                dtype,
+                quant,
+            },
+            place,
+            error: None,
+        }
     }
 
     fn pick(&self, device: DeviceChoice) -> Result<Picked, CliError> {
@@ -237,7 +281,10 @@ impl<K: Kind> Work<'_, K> {
         all
     }
 
-    fn keep(&mut self, outcomes: Vec<Outcome>) {
+    fn keep(&mut self, outcomes: Vec<Outcome>, error: Option<anyhow::Error>) {
+        if let (None, Some(error)) = (&self.error, error) {
+            self.error = Some(error);
+        }
         for outcome in outcomes {
             self.rows.push(outcome.row);
             if let (None, Some(error)) = (&self.error, outcome.error) {

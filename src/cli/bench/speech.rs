@@ -2,16 +2,17 @@
 
 use std::io::Write;
 
-use crate::bench::parts::{Outcome, Subject};
+use crate::bench::parts::Outcome;
 use crate::bench::report::Export;
 use crate::bench::speech::{self, Model};
+use crate::cli::devices::Purpose;
 use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
 use crate::hub::catalogue::Task;
 use crate::models::Part;
 
-use super::parts::{self, Bench, Decoder, Kind};
+use super::parts::{self, Bench, Decoder, Kind, Stand, LISTENING};
 use super::{BenchArgs, BenchTask};
 
 /// The name of the rows where no model is named.
@@ -76,15 +77,19 @@ impl Kind for Speech<'_> {
         model.file()
     }
 
-    fn measure(&self, subject: &Subject<Model>, bench: &mut Bench) -> Vec<Outcome> {
-        speech::speak(subject, &bench.request, &mut bench.book, &bench.progress)
+    fn measure(&self, stand: &mut Stand<Model>, bench: &mut Bench) -> Vec<Outcome> {
+        stand.measured(Purpose::Model, bench, &mut |subject, bench| {
+            speech::speak(subject, &bench.request, &mut bench.book, &bench.progress)
+        })
     }
 
     fn once(&self, model: &Model) -> Option<Part> {
         Some(model.listener_part())
     }
 
-    fn measure_once(&self, subject: &Subject<Model>, bench: &mut Bench) -> Vec<Outcome> {
-        speech::listen(subject, &bench.request, &mut bench.book, &bench.progress)
+    fn measure_once(&self, stand: &mut Stand<Model>, bench: &mut Bench) -> Vec<Outcome> {
+        stand.measured(LISTENING, bench, &mut |subject, bench| {
+            speech::listen(subject, &bench.request, &mut bench.book, &bench.progress)
+        })
     }
 }

@@ -2,16 +2,17 @@
 
 use std::io::Write;
 
-use crate::bench::parts::{Outcome, Subject};
+use crate::bench::parts::Outcome;
 use crate::bench::report::Export;
 use crate::bench::vision::{self, Model};
+use crate::cli::devices::Purpose;
 use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
 use crate::hub::catalogue::Task;
 use crate::models::Part;
 
-use super::parts::{self, Bench, Decoder, Kind};
+use super::parts::{self, Bench, Decoder, Kind, Stand};
 use super::{BenchArgs, BenchTask};
 
 /// What precedes the name of a model with seeded weights.
@@ -84,22 +85,23 @@ impl Kind for Vision<'_> {
         model.file()
     }
 
-    fn measure(&self, subject: &Subject<Model>, bench: &mut Bench) -> Vec<Outcome> {
-        let Bench {
-            request,
-            book,
-            progress,
-        } = bench;
+    fn measure(&self, stand: &mut Stand<Model>, bench: &mut Bench) -> Vec<Outcome> {
         let size = self.args.image_size.unwrap_or([1024, 768]);
-        let (mut rows, image) = vision::look(subject, request, size, book, progress);
+        let mut image = None;
+        let mut rows = stand.measured(Purpose::Images, bench, &mut |subject, bench| {
+            let (request, book) = (&bench.request, &mut bench.book);
+            let (rows, made) = vision::look(subject, request, size, book, &bench.progress);
+            image = made;
+            rows
+        });
         if !self.args.encoder_only {
-            rows.extend(vision::read(
-                subject,
-                request,
-                image.as_ref(),
-                book,
-                progress,
-            ));
+            let image = image.as_ref();
+            rows.extend(
+                stand.measured(Purpose::Model, bench, &mut |subject, bench| {
+                    let (request, book) = (&bench.request, &mut bench.book);
+                    vision::read(subject, request, image, book, &bench.progress)
+                }),
+            );
         }
         rows
     }

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 
 use crate::bench::{self, synthetic, Book, Request, Row, Subject, Watch};
-use crate::cli::devices::{self, Wanted};
+use crate::cli::devices::{self, Place, Purpose, Wanted};
 use crate::cli::exit;
 use crate::cli::global::{DTypeArg, DeviceChoice};
 use crate::cli::interrupt;
@@ -13,6 +13,7 @@ use crate::cli::settings::Settings;
 use crate::models::{self, Part};
 use crate::weights::{Checkpoint, DTypeChoice, Format, LoadOptions};
 
+use super::fallen::fall_back;
 use super::progress::Progress;
 use super::BenchArgs;
 
@@ -104,16 +105,15 @@ impl<'a> Work<'a> {
                 });
                 match placed {
                     Ok((checkpoint, place)) => {
-                        place.notes.iter().for_each(|note| self.progress.note(note));
                         let subject = Subject {
                             name,
                             checkpoint,
-                            options: place.options,
-                            device: place.name,
+                            options: place.options.clone(),
+                            device: place.name.clone(),
                             dtype: numbers.0,
                             quant: numbers.1,
                         };
-                        self.measure(&subject);
+                        self.measure(subject, place);
                     }
                     Err(error) => self.refuse(&name, device, numbers, error),
                 }
@@ -146,13 +146,31 @@ impl<'a> Work<'a> {
         Ok(Checkpoint::open(&located.path)?)
     }
 
-    fn measure(&mut self, subject: &Subject) {
-        for outcome in bench::measure(subject, &self.request, &mut self.book, &self.progress) {
+    fn measure(&mut self, mut subject: Subject, mut place: Place) {
+        place.notes.iter().for_each(|note| self.progress.note(note));
+        let mut rows = self.rows_of(&subject);
+        match fall_back(&mut place, Purpose::Model, &mut rows) {
+            Ok(false) => {}
+            Ok(true) => {
+                place.notes.iter().for_each(|note| self.progress.note(note));
+                subject.options = place.options;
+                subject.device = place.name;
+                rows = self.rows_of(&subject);
+            }
+            Err(error) => {
+                self.error.get_or_insert(error);
+            }
+        }
+        for outcome in rows {
             self.rows.push(outcome.row);
             if let (None, Some(error)) = (&self.error, outcome.error) {
                 self.error = Some(error.into());
             }
         }
+    }
+
+    fn rows_of(&mut self, subject: &Subject) -> Vec<bench::Outcome> {
+        bench::measure(subject, &self.request, &mut self.book, &self.progress)
     }
 
     /// Rows for a combination that does not come to be measured.

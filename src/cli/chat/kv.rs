@@ -48,7 +48,7 @@ impl Owner {
         Ok(Self {
             crane: env!("CARGO_PKG_VERSION").into(),
             files: sums.collect::<Result<_, _>>()?,
-            device: session.device.clone(),
+            device: session.device().to_string(),
             dtype: session.dtype.clone(),
             cache: settings
                 .cache
@@ -80,6 +80,15 @@ impl Keeper {
     /// The same for another model.
     pub fn of(&self, owner: Owner) -> Self {
         Self::new(owner, self.limit)
+    }
+
+    /// The model computes elsewhere from now on, if it does.
+    pub fn follow(&mut self, session: &Session) {
+        if self.owner.device != session.device() {
+            self.owner.device = session.device().to_string();
+            self.owner.dtype = session.dtype.clone();
+            self.written = 0;
+        }
     }
 }
 

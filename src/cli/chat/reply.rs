@@ -44,6 +44,7 @@ impl Chat<'_> {
         self.guide.limit(&mut resolved);
         self.unanswered = Some((question.clone(), resolved.seed));
         let prompt = self.make_room(&question)?;
+        self.settle();
         let output = self.generate(&prompt, &resolved, out)?;
         let stopped = output.finish_reason == FinishReason::Interrupted;
         // Also when Ctrl-C came too late to stop this reply: it must not stop the next.
@@ -108,6 +109,15 @@ impl Chat<'_> {
         }
     }
 
+    /// After images were looked at, or a model was loaded again: says what came to be known, where the model computes
+    /// among it.
+    pub(super) fn settle(&mut self) {
+        self.session.announce(self.settings);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.follow(&self.session);
+        }
+    }
+
     /// The whole conversation goes to the engine each time, which computes only what its cache does not hold.
     pub(super) fn prompt(&mut self, question: &Message, skip: usize) -> anyhow::Result<Prompt> {
         let messages = self.conversation.messages(Some(question), skip);
@@ -144,6 +154,7 @@ impl Chat<'_> {
             show_thinking: self.panel.now.reply.thinking.shown(&terminal),
             terminal,
         };
+        self.session.commit();
         let mut view = View::new(out, look, self.session.thinking(prompt));
         let _polled = interrupt::Deferred::new();
         if let Guide::Choices(choices) = &self.guide {

@@ -128,7 +128,7 @@ impl Chat<'_> {
             .collect();
         let mut lines = vec![
             format!("model     {} ({})", session.located.typed, session.located.resolved),
-            format!("computed  {} ({})", session.device, session.dtype),
+            format!("computed  {} ({})", session.device(), session.dtype),
             format!("context   {} of {} tokens", self.used(), session.engine.context()),
             format!("session   {kept}"),
             format!(
@@ -161,7 +161,7 @@ impl Chat<'_> {
         }
         let context = self.panel.now.sampling.ctx_size;
         let opening = super::find(name, self.settings, self.quant, context)?;
-        let (session, guide) = self.load_beside(opening)?;
+        let (mut session, guide) = self.load_beside(opening)?;
         session.announce(self.settings);
         let other = session.located.resolved != self.session.located.resolved;
         self.session = session;
@@ -179,7 +179,9 @@ impl Chat<'_> {
         let located = &self.session.located;
         Ok(format!(
             "{} on {} ({}) goes on",
-            located.resolved, self.session.device, self.session.dtype
+            located.resolved,
+            self.session.device(),
+            self.session.dtype
         ))
     }
 
@@ -201,7 +203,10 @@ impl Chat<'_> {
                 false => Ok(()),
             };
             match again {
-                Ok(()) => error,
+                Ok(()) => {
+                    self.settle();
+                    error
+                }
                 Err(why) => error.context(format!(
                     "{} could not be loaded again ({why}); /model NAME loads a model",
                     self.session.located.typed

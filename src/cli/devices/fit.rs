@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::pick::Wanted;
+use super::purpose::Purpose;
 use crate::cli::exit::CliError;
 use crate::cli::global::DeviceChoice;
 use crate::hub::human_bytes;
@@ -46,7 +47,7 @@ pub(super) fn place(
     drop(loader);
     let auto = wanted.device == DeviceChoice::Auto;
     let need = match weighed {
-        Ok(need) => need.beside_another(beside).after(picked.before),
+        Ok(need) => need.beside_another(beside),
         // What is wrong with the model itself the CPU finds too.
         Err(error) if auto => {
             let why = format!("{name} cannot compute with the model ({error})");
@@ -62,14 +63,23 @@ pub(super) fn place(
         .then(|| format!("--cache-type q8_0 is for a CPU: {name} keeps keys and values in f16"));
     let slow = slow.map(|why| format!("on {name} prompts are read a token at a time: {why}"));
     place.notes.extend(eight.into_iter().chain(slow));
-    weigh(picked, gpu, place, &need)
+    let (purpose, need) = match picked.before {
+        Some((purpose, part)) if need.after(part) != need => (purpose, need.after(part)),
+        _ => (Purpose::Model, need),
+    };
+    weigh(picked, gpu, place, purpose, &need)
 }
 
 /// As [`Picked::place_alone`], for an open GPU.
 #[cfg(feature = "cuda")]
-pub(super) fn place_alone(picked: &Picked, gpu: &Arc<Gpu>, part: Part) -> anyhow::Result<Place> {
+pub(super) fn place_alone(
+    picked: &Picked,
+    gpu: &Arc<Gpu>,
+    purpose: Purpose,
+    part: Part,
+) -> anyhow::Result<Place> {
     let place = Place::on_gpu(picked, gpu, LoadOptions::default(), String::new());
-    weigh(picked, gpu, place, &Footprint::alone(part))
+    weigh(picked, gpu, place, purpose, &Footprint::alone(part))
 }
 
 /// `place` where there is room for all that is needed, else the CPU.
@@ -78,6 +88,7 @@ fn weigh(
     picked: &Picked,
     gpu: &Arc<Gpu>,
     mut place: Place,
+    purpose: Purpose,
     need: &Footprint,
 ) -> anyhow::Result<Place> {
     let (wanted, name) = (picked.wanted, picked.name.as_str());
@@ -91,7 +102,7 @@ fn weigh(
     };
     place.crowded = need.total() > free;
     let free = free.saturating_add(picked.freed);
-    if let Some(note) = no_room(wanted, name, need, Room { free, all })? {
+    if let Some(note) = no_room(wanted, name, (purpose, need), Room { free, all })? {
         return Ok(Place::on_cpu(wanted, place.options, note));
     }
     place.detail = format!(
@@ -102,33 +113,30 @@ fn weigh(
     Ok(place)
 }
 
-/// None where a model that takes `need` fits; else the note that the CPU is taken.
+/// None where what takes `need` fits; else the note that the CPU is taken.
 ///
 /// # Errors
 /// It does not fit and the CPU must not be taken.
 fn no_room(
     wanted: Wanted,
     name: &str,
-    need: &Footprint,
+    (purpose, need): (Purpose, &Footprint),
     room: Room,
 ) -> Result<Option<String>, CliError> {
     if need.total() <= room.free {
         return Ok(None);
     }
     let why = format!(
-        "the model does not fit {name}: {} and {} of {} are free",
+        "{} does not fit {name}: {} and {} of {} are free",
+        purpose.name(),
         needed(need),
         human_bytes(room.free),
         human_bytes(room.all)
     );
-    let less = format!("{why}; a smaller --ctx-size or --quant takes less");
     match (wanted.device, wanted.required) {
         (DeviceChoice::Auto, false) => wanted.fall_back(&why).map(Some),
-        (DeviceChoice::Auto, true) => wanted.fall_back(&less).map(Some),
-        (_, true) => Err(CliError::TooLarge(less)),
-        (_, false) => Err(CliError::TooLarge(format!(
-            "{why}; a smaller --ctx-size, --quant or --device cpu helps"
-        ))),
+        (DeviceChoice::Auto, true) => wanted.fall_back(&purpose.advised(&why, false)).map(Some),
+        (_, required) => Err(CliError::TooLarge(purpose.advised(&why, !required))),
     }
 }
 
@@ -158,13 +166,18 @@ mod tests {
         required: bool,
         free: u64,
     ) -> Result<Option<String>, CliError> {
+        decided_of(Purpose::Model, device, required, free)
+    }
+
+    fn decided_of(
+        purpose: Purpose,
+        device: DeviceChoice,
+        required: bool,
+        free: u64,
+    ) -> Result<Option<String>, CliError> {
         let all = 24_000_000_000;
-        no_room(
-            Wanted { device, required },
-            "cuda:0",
-            &NEED,
-            Room { free, all },
-        )
+        let wanted = Wanted { device, required };
+        no_room(wanted, "cuda:0", (purpose, &NEED), Room { free, all })
     }
 
     #[test]
@@ -186,6 +199,33 @@ mod tests {
             "computing on the CPU: the model does not fit cuda:0: about 15.8 GB are needed (weights 14.0 GB, cache of the \
              context 1.0 GB, work space 768.4 MB) and 9.0 GB of 24.0 GB are free"
         );
+    }
+
+    #[test]
+    fn what_helps_a_recording_is_no_smaller_model() {
+        let purpose = Purpose::Listening(&["a shorter recording"]);
+        for (device, required, advice) in [
+            (
+                DeviceChoice::Cuda(0),
+                false,
+                "a shorter recording or --device cpu helps",
+            ),
+            (
+                DeviceChoice::Cuda(0),
+                true,
+                "a shorter recording takes less",
+            ),
+            (DeviceChoice::Auto, true, "a shorter recording takes less"),
+        ] {
+            let text = decided_of(purpose, device, required, 0)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                text.contains("listening to the recording does not fit"),
+                "{text}"
+            );
+            assert!(text.ends_with(&format!("; {advice}")), "{text}");
+        }
     }
 
     #[test]

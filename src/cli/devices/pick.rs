@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::Device;
 
 use super::place::Place;
+use super::purpose::Purpose;
 use crate::bench::memory;
 use crate::cli::exit::{self, CliError};
 use crate::cli::global::DeviceChoice;
@@ -36,8 +37,8 @@ pub struct Picked {
     pub(super) note: Option<String>,
     /// Bytes that are going to be freed there before a model is loaded.
     pub(super) freed: u64,
-    /// What is there alone before a model is loaded.
-    pub(super) before: Part,
+    /// What is there alone before a model is loaded, and for what.
+    pub(super) before: Option<(Purpose, Part)>,
 }
 
 impl Wanted {
@@ -76,7 +77,7 @@ pub fn pick(wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, CliError> {
         name: name.to_string(),
         note: None,
         freed: 0,
-        before: Part::default(),
+        before: None,
     };
     match wanted.device {
         DeviceChoice::Cpu if wanted.required => Err(CliError::Usage(
@@ -145,7 +146,7 @@ fn cuda(ordinal: usize, wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, S
         name: format!("cuda:{ordinal}"),
         note: None,
         freed: 0,
-        before: Part::default(),
+        before: None,
     })
 }
 
@@ -188,10 +189,10 @@ impl Picked {
         }
     }
 
-    /// The same where `part` is there alone before a model is loaded.
-    pub fn after(self, part: Part) -> Self {
+    /// The same where `part` is there alone for `purpose` before a model is loaded.
+    pub fn after(self, purpose: Purpose, part: Part) -> Self {
         Self {
-            before: part,
+            before: Some((purpose, part)),
             ..self
         }
     }
@@ -204,16 +205,16 @@ impl Picked {
         return false;
     }
 
-    /// Where `part` goes, that nothing else is loaded beside.
+    /// Where `part` goes for `purpose`, that nothing else is loaded beside.
     ///
     /// # Errors
     /// As [`Picked::place`].
-    pub fn place_alone(self, part: Part) -> anyhow::Result<Place> {
+    pub fn place_alone(self, purpose: Purpose, part: Part) -> anyhow::Result<Place> {
         #[cfg(feature = "cuda")]
         if let Some(gpu) = &self.gpu {
-            return super::fit::place_alone(&self, gpu, part);
+            return super::fit::place_alone(&self, gpu, purpose, part);
         }
-        let _ = part;
+        let _ = (purpose, part);
         Ok(self.unweighed(LoadOptions::default()))
     }
 

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 #[cfg(feature = "cuda")]
+use super::failure;
+#[cfg(feature = "cuda")]
 use super::pick::Picked;
 use super::pick::Wanted;
+use super::purpose::Purpose;
+#[cfg(feature = "cuda")]
+use crate::cli::exit::CliError;
+#[cfg(feature = "cuda")]
 use crate::cli::global::DeviceChoice;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::Gpu;
-use crate::models::ModelError;
-#[cfg(feature = "cuda")]
-use crate::weights::WeightsError;
-use crate::weights::{LoadOptions, Loader};
+use crate::weights::LoadOptions;
 
 /// Where a model goes.
 pub struct Place {
@@ -67,43 +70,73 @@ impl Place {
         }
     }
 
-    /// Loads by `load`, to here as `loader` does; where a GPU that `auto` has taken fails at it, once more, to the CPU.
+    /// Does `work` here; where a GPU that `auto` has taken fails at it, once more on the CPU, which is taken from then on.
     ///
     /// # Errors
-    /// Those of `load`.
-    pub fn load<T>(
+    /// Those of `work`, and of [`Place::leave`].
+    pub fn attempt<T>(
         &mut self,
-        loader: &Loader,
-        load: &dyn Fn(&Loader) -> Result<T, ModelError>,
+        purpose: Purpose,
+        work: &mut dyn FnMut(&LoadOptions) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let error = match load(loader) {
-            Ok(loaded) => return Ok(loaded),
-            Err(error) => error,
-        };
-        if self.wanted.device != DeviceChoice::Auto || !is_of_gpu(&error) {
-            return Err(error.into());
+        let done = work(&self.options).and_then(|done| self.settled().map(|()| done));
+        match done {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                self.leave(purpose, error)?;
+                work(&self.options)
+            }
         }
-        let why = format!("{} cannot load the model ({error})", self.name);
+    }
+
+    /// Waits for a GPU: what fails there may be known only later.
+    ///
+    /// # Errors
+    /// Whatever failed.
+    pub fn settled(&self) -> anyhow::Result<()> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.options.gpu {
+            gpu.synchronize()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the CPU where it is a GPU that `error` is about, and `auto` has taken it; a note says why.
+    ///
+    /// # Errors
+    /// `error`, where the GPU is not left; with what helps where it has no room for `purpose`.
+    #[cfg(feature = "cuda")]
+    pub fn leave(&mut self, purpose: Purpose, error: anyhow::Error) -> anyhow::Result<()> {
+        let failed = failure::of_gpu(&error).filter(|_| self.options.gpu.is_some());
+        let Some(failed) = failed else {
+            return Err(error);
+        };
+        let named = self.wanted.device != DeviceChoice::Auto;
+        let stays = named && !self.wanted.required;
+        // What the error itself says would help is for a language model and its images.
+        let own = matches!(purpose, Purpose::Model | Purpose::Images);
+        let full = (!own && failed.is_memory()).then(|| purpose.advised(&failed.plain(), stays));
+        if stays {
+            return Err(match full {
+                Some(why) => CliError::TooLarge(why).into(),
+                None => error,
+            });
+        }
+        let why = full.unwrap_or_else(|| failed.to_string());
+        let why = format!("{} cannot {} ({why})", self.name, purpose.act());
         self.notes = vec![self.wanted.fall_back(&why)?];
         self.name = "cpu".into();
-        #[cfg(feature = "cuda")]
-        {
-            self.options.gpu = None;
-        }
-        Ok(load(&Loader::new(loader.checkpoint(), &self.options)?)?)
+        self.options.gpu = None;
+        Ok(())
     }
-}
 
-/// Whether it is the GPU that failed, and not the model.
-fn is_of_gpu(error: &ModelError) -> bool {
-    #[cfg(feature = "cuda")]
-    return matches!(
-        error,
-        ModelError::Gpu(_) | ModelError::Weights(WeightsError::Gpu(_))
-    );
+    /// No other device is left.
+    ///
+    /// # Errors
+    /// `error`.
     #[cfg(not(feature = "cuda"))]
-    {
-        let _ = error;
-        false
+    pub fn leave(&mut self, _: Purpose, error: anyhow::Error) -> anyhow::Result<()> {
+        let _ = self.wanted;
+        Err(error)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{dtype_name, locate, no_template, projector_beside, refuse_other_tasks, Session};
 use crate::cli::defaults::Defaults;
-use crate::cli::devices::{self, Picked, Place};
+use crate::cli::devices::{self, Picked, Place, Purpose};
 use crate::cli::exit::CliError;
 use crate::cli::settings::Settings;
 use crate::generate::Engine;
@@ -13,7 +13,7 @@ use crate::hub::Located;
 use crate::image::Limits;
 use crate::models::spark::SparkFolder;
 use crate::models::vision::{namo, Marker};
-use crate::models::{self, Part};
+use crate::models::{self, LanguageModel, Part};
 use crate::text::{ChatTemplate, TextError, Tokenizer};
 use crate::vision::{Form, Viewer};
 use crate::weights::{Checkpoint, LoadOptions, Loader, Quant};
@@ -152,39 +152,68 @@ impl Placed {
     pub fn load(mut self) -> anyhow::Result<Session> {
         let (checkpoint, context) = (&self.checkpoint, self.context);
         let place = &mut self.place;
-        let loader = Loader::new(checkpoint, &place.options)?;
-        let dtype = dtype_name(checkpoint, &place.options, &loader);
         let form = models::detect(checkpoint)?.system.map(|system| Form {
             marker: Marker::Text(namo::PLACEHOLDER),
             system: Some(system),
         });
         // Neither keeps all cores busy alone.
-        let (model, tokenizer) = std::thread::scope(|scope| {
+        let (loaded, tokenizer) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::open(checkpoint));
-            let model = place.load(&loader, &|loader| models::load(loader, context));
-            (model, tokenizer.join())
+            let loaded = Loaded::at(place, checkpoint, context);
+            (loaded, tokenizer.join())
         });
-        let model = model?;
-        let mut notes = std::mem::take(&mut place.notes);
-        notes.extend(loader.notes());
+        let loaded = loaded?;
+        let mut notes = place.notes.clone();
+        notes.extend(loaded.notes);
         let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let mut defaults = Defaults::read(checkpoint)?;
         notes.append(&mut defaults.notes);
         defaults.merge_eos(tokenizer.eos_ids());
         Ok(Session {
-            dtype,
-            engine: Engine::new(model, tokenizer),
+            dtype: loaded.dtype,
+            engine: Engine::new(loaded.model, tokenizer),
             located: self.located,
             template: self.template,
             defaults,
-            device: self.place.name,
+            place: self.place,
             load_ms: self.started.elapsed().as_secs_f64() * 1e3,
             notes,
             think: None,
             form,
             vocabulary: None,
             viewer: None,
-            options: self.place.options,
+            said: Vec::new(),
+            committed: false,
+        })
+    }
+}
+
+/// The weights of a language model.
+pub(super) struct Loaded {
+    pub model: Box<dyn LanguageModel>,
+    /// What they are computed from.
+    pub dtype: String,
+    /// What the user should know of their numbers.
+    notes: Vec<String>,
+}
+
+impl Loaded {
+    /// Of `checkpoint`, at `place`.
+    ///
+    /// # Errors
+    /// As [`Placed::load`].
+    pub fn at(
+        place: &mut Place,
+        checkpoint: &Checkpoint,
+        context: Option<usize>,
+    ) -> anyhow::Result<Self> {
+        place.attempt(Purpose::Model, &mut |options| {
+            let loader = Loader::new(checkpoint, options)?;
+            Ok(Self {
+                model: models::load(&loader, context)?,
+                dtype: dtype_name(checkpoint, options, &loader),
+                notes: loader.notes(),
+            })
         })
     }
 }

@@ -16,6 +16,9 @@ pub struct Report {
     pub seed: u64,
     pub sample_rate: u32,
     model: String,
+    /// What computes, as `--device` spells it, and what the user was told of it.
+    device: String,
+    notes: Vec<String>,
     started: Instant,
     load_seconds: f64,
     first_audio: Option<f64>,
@@ -25,7 +28,13 @@ pub struct Report {
 impl Report {
     /// Of a run that began at `started` and is loaded now. A random seed stays below 2^32, so that every JSON reader
     /// keeps it.
-    pub fn new(args: &TtsArgs, studio: &Studio, started: Instant) -> Self {
+    pub fn new(
+        args: &TtsArgs,
+        studio: &Studio,
+        started: Instant,
+        device: String,
+        notes: Vec<String>,
+    ) -> Self {
         Self {
             pieces: Vec::new(),
             seed: args
@@ -33,6 +42,8 @@ impl Report {
                 .unwrap_or_else(|| u64::from(rand::random::<u32>())),
             sample_rate: studio.sample_rate(),
             model: studio.name().to_string(),
+            device,
+            notes,
             started,
             load_seconds: started.elapsed().as_secs_f64(),
             first_audio: None,
@@ -88,6 +99,8 @@ impl Report {
         json!({
             "output": target,
             "model": self.model,
+            "device": self.device,
+            "notes": self.notes,
             "seed": self.seed,
             "sample_rate": self.sample_rate,
             "samples": samples,

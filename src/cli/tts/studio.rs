@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::devices::{self, Place};
+use crate::cli::devices::{self, Place, Purpose};
 use crate::cli::exit::CliError;
 use crate::cli::session;
 use crate::cli::settings::Settings;
@@ -12,12 +12,25 @@ use crate::hub::catalogue::Task;
 use crate::models::bicodec::{self, BiCodecConfig, Decoder};
 use crate::models::spark::SparkFolder;
 use crate::models::{self, Part};
-use crate::speech::reference::{listen, part, Reference};
-use crate::speech::{Manner, Speaker};
+use crate::speech::reference::Recording;
+use crate::speech::{Manner, Speaker, VoiceTokens};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, DTypeChoice, LoadOptions, Loader};
 
 use super::args::TtsArgs;
+
+/// What needs no listening.
+const KEPT: &str = "a voice that was kept (--voice)";
+
+/// A recording whose voice is to be spoken with.
+pub struct Reference {
+    pub recording: Recording,
+    words: Option<String>,
+    /// Whether the tokens of what it says are wanted too; they need the wav2vec2 part of the model.
+    semantic: bool,
+    /// Listening, as messages call it.
+    purpose: Purpose,
+}
 
 /// A model of speech on this machine, its headers read.
 pub struct Studio {
@@ -64,20 +77,52 @@ impl Studio {
         Ok(Checkpoint::open(&self.parts.llm)?)
     }
 
-    /// Where the recording of the arguments is listened to and `llm` is loaded afterwards, if anything is to be said.
+    /// The recording that the arguments ask for, read; `speaks`: something is said afterwards.
+    pub fn reference(&self, args: &TtsArgs, speaks: bool) -> anyhow::Result<Option<Reference>> {
+        let Some(wav) = &args.clone else {
+            return Ok(None);
+        };
+        let words = args.ref_text.clone().filter(|text| !text.trim().is_empty());
+        let kept = args.save_voice.is_some() && self.parts.wav2vec2.is_dir();
+        let semantic = words.is_some() || kept;
+        Ok(Some(Reference {
+            recording: Recording::read(&self.folder, wav)?,
+            words,
+            semantic,
+            purpose: Purpose::Listening(match (semantic, kept, speaks) {
+                (true, false, _) => &[
+                    "a shorter recording",
+                    "none of its words (--ref-text)",
+                    KEPT,
+                ],
+                (true, true, true) => &["a shorter recording", KEPT],
+                (true, true, false) => &["a shorter recording"],
+                // Its voice is taken from a part of it.
+                (false, _, true) => &[KEPT],
+                (false, _, false) => &[],
+            }),
+        }))
+    }
+
+    /// Where `reference` is listened to and `llm` is loaded afterwards, if anything is to be said.
     pub fn place(
         &self,
         args: &TtsArgs,
         settings: &Settings,
         llm: Option<&Checkpoint>,
+        reference: Option<&Reference>,
     ) -> anyhow::Result<Place> {
-        let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
-        let listens = match self.reference(args).filter(|_| picked.weighs()) {
-            Some(reference) => part(&self.folder, &self.config, reference.semantic)?,
-            None => Part::default(),
+        let mut picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
+        let listens = match reference.filter(|_| picked.weighs()) {
+            Some(reference) => Some((
+                reference.purpose,
+                reference.recording.part(reference.semantic)?,
+            )),
+            None => None,
         };
         let Some(llm) = llm else {
-            return picked.place_alone(listens);
+            let (purpose, part) = listens.unwrap_or((Purpose::Listening(&[]), Part::default()));
+            return picked.place_alone(purpose, part);
         };
         let options = LoadOptions {
             dtype: settings.dtype,
@@ -86,33 +131,25 @@ impl Studio {
             ..LoadOptions::default()
         };
         let codec = bicodec::part(&self.config);
-        let picked = picked.after(listens);
+        if let Some((purpose, part)) = listens {
+            picked = picked.after(purpose, part);
+        }
         picked.place(llm, options, args.ctx_size, codec)
     }
 
     /// Where the codec's decoder goes, that speaks alone.
     pub fn place_codec(&self, settings: &Settings) -> anyhow::Result<Place> {
         let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
-        picked.place_alone(bicodec::part(&self.config))
+        picked.place_alone(Purpose::Codec, bicodec::part(&self.config))
     }
 
-    /// The recording of the arguments, and what of it is wanted.
-    fn reference<'a>(&self, args: &'a TtsArgs) -> Option<Reference<'a>> {
-        let words = args.ref_text.clone().filter(|text| !text.trim().is_empty());
-        let kept = args.save_voice.is_some() && self.parts.wav2vec2.is_dir();
-        Some(Reference {
-            wav: args.clone.as_ref()?,
-            semantic: words.is_some() || kept,
-            text: words,
-        })
-    }
-
-    /// The voice that the arguments ask for; a recording is listened to at `place`.
+    /// The voice that the arguments ask for; `reference` is listened to at `place`.
     pub fn manner(
         &self,
         args: &TtsArgs,
         settings: &Settings,
-        place: &LoadOptions,
+        reference: Option<&Reference>,
+        place: &mut Place,
     ) -> anyhow::Result<Manner> {
         if let Some(name) = &args.voice {
             let voice = voices::load(name, settings)?;
@@ -122,16 +159,14 @@ impl Studio {
                 .map_err(|e| CliError::Corrupt(format!("voice '{name}': {e}; remove it with 'crane voices rm {name}' and make it again")))?;
             return Ok(Manner::Voice(voice));
         }
-        let Some(reference) = self.reference(args) else {
+        let Some(reference) = reference else {
             return Ok(Manner::Style {
                 style: args.style(),
                 chosen: None,
             });
         };
         let polled = interrupt::Deferred::new();
-        let mut note = |text: String| settings.note(&text);
-        let go_on = || !interrupt::pressed();
-        let voice = listen(&self.folder, &reference, place, &mut note, &go_on)?;
+        let voice = reference.listen(place)?;
         drop(polled);
         match interrupt::pressed() {
             true => Err(CliError::Interrupted.into()),
@@ -177,28 +212,52 @@ impl Studio {
         Ok(Decoder::load(&loader, &self.config)?)
     }
 
-    /// The language model `llm` and the codec, at `place`.
+    /// The language model `llm` and the codec, at `place`, and what the user should know of it.
     pub fn load(
         &self,
         args: &TtsArgs,
         settings: &Settings,
         llm: &Checkpoint,
-        mut place: Place,
-    ) -> anyhow::Result<Speaker> {
-        let loader = Loader::new(llm, &place.options)?;
-        let (model, tokenizer, decoder) = std::thread::scope(|scope| {
+        place: &mut Place,
+    ) -> anyhow::Result<(Speaker, Vec<String>)> {
+        let (loaded, tokenizer) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| Tokenizer::open(llm));
-            let model = place.load(&loader, &|loader| models::load(loader, args.ctx_size));
-            let decoder = self.decoder(args, settings, &place.options);
-            (model, tokenizer.join(), decoder)
+            let loaded = place.attempt(Purpose::Model, &mut |options| {
+                let loader = Loader::new(llm, options)?;
+                let model = models::load(&loader, args.ctx_size)?;
+                let decoder = self.decoder(args, settings, options)?;
+                Ok((model, decoder, loader.notes()))
+            });
+            (loaded, tokenizer.join())
         });
-        let model = model?;
+        let (model, decoder, notes) = loaded?;
         let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let decoder = decoder?;
-        for note in place.notes.iter().chain(&loader.notes()) {
-            settings.note(note);
+        Ok((Speaker::new(Engine::new(model, tokenizer), decoder), notes))
+    }
+}
+
+impl Reference {
+    /// Its voice, listened to at `place`. Where a GPU fails at a part, that part and those behind it are computed on the
+    /// CPU.
+    fn listen(&self, place: &mut Place) -> anyhow::Result<VoiceTokens> {
+        let Self {
+            recording, purpose, ..
+        } = self;
+        let go_on = || !interrupt::pressed();
+        let global = place.attempt(*purpose, &mut |at| Ok(recording.global(at)?))?;
+        let mut semantic = None;
+        if self.semantic {
+            let features =
+                place.attempt(*purpose, &mut |at| Ok(recording.features(at, &go_on)?))?;
+            let tokens =
+                place.attempt(*purpose, &mut |at| Ok(recording.semantic(&features, at)?))?;
+            semantic = Some(tokens);
         }
-        Ok(Speaker::new(Engine::new(model, tokenizer), decoder))
+        Ok(VoiceTokens {
+            global,
+            semantic,
+            text: self.words.clone(),
+        })
     }
 }
 

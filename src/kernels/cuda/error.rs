@@ -18,11 +18,12 @@ pub enum GpuError {
     OldDriver { driver: i32 },
     #[error("the GPU's kernels cannot be built: {0}")]
     Kernels(String),
-    #[error("out of GPU memory: {asked} MiB more are needed, {free} of {total} MiB are free; a smaller --ctx-size, for images a smaller --max-pixels, --quant or another --device takes less")]
+    #[error("{}; a smaller --ctx-size, for images a smaller --max-pixels, --quant or another --device takes less", self.plain())]
     OutOfMemory { asked: u64, free: u64, total: u64 },
     /// The driver itself found no room.
     #[error(
-        "out of GPU memory in {call}; a smaller --ctx-size, --quant or another --device takes less"
+        "{}; a smaller --ctx-size, --quant or another --device takes less",
+        self.plain()
     )]
     NoMemory { call: &'static str },
     #[error("{0}")]
@@ -40,6 +41,17 @@ impl GpuError {
     /// Whether a smaller model or context would do.
     pub fn is_memory(&self) -> bool {
         matches!(self, Self::OutOfMemory { .. } | Self::NoMemory { .. })
+    }
+
+    /// The same without what would take less memory: that depends on what was to be computed.
+    pub fn plain(&self) -> String {
+        match self {
+            Self::OutOfMemory { asked, free, total } => format!(
+                "out of GPU memory: {asked} MiB more are needed, {free} of {total} MiB are free"
+            ),
+            Self::NoMemory { call } => format!("out of GPU memory in {call}"),
+            other => other.to_string(),
+        }
     }
 
     /// What it means for prompts where cuBLASLt cannot be had.

@@ -5,6 +5,8 @@
 //   EMULATE_CAPABILITY        compute capability, as 90    (90)
 //   EMULATE_MULTIPROCESSORS   how many                     (132)
 //   EMULATE_SHARED            KiB of shared memory a block (227)
+//   EMULATE_FAIL              a kernel whose launch fails ...
+//   EMULATE_AFTER             ... after so many that do not (0)
 #include "device.h"
 
 namespace device {
@@ -31,7 +33,7 @@ namespace {
 #include <map>
 #include <mutex>
 
-enum { OUT_OF_MEMORY = 2, NOT_FOUND = 500, INVALID = 1 };
+enum { OUT_OF_MEMORY = 2, NOT_FOUND = 500, INVALID = 1, LAUNCH_FAILED = 719 };
 static const size_t MEMORY = 16ull << 30;
 static int most_shared() { return std::min((int)told("EMULATE_SHARED", MOST_SHARED >> 10) << 10, (int)MOST_SHARED); }
 
@@ -111,6 +113,9 @@ int cuFuncSetAttribute(void* function, int which, int value) {
 int cuLaunchKernelEx(const LaunchConfig* config, void* of, void** arguments, void**) {
     ALONE;
     const Function& function = *(Function*)of;
+    static int launched = 0;
+    const char* fails = getenv("EMULATE_FAIL");
+    if (fails && !strcmp(fails, function.kernel.name) && launched++ >= told("EMULATE_AFTER", 0)) return LAUNCH_FAILED;
     const u32* grid = config->grid;
     const u32 threads = config->threads[0];
     if (!grid[0] || !grid[1] || !grid[2] || grid[1] > 65535 || grid[2] > 65535 || !threads ||

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Output;
 
 use crane::bench::{speech, vision as bench};
-use crane::models::bicodec;
 use crane::models::vision::Shape;
+use crane::models::{bicodec, wav2vec2};
 use crane::models::{Footprint, Part};
-use crane::speech::reference;
+use crane::speech::reference::Recording;
 use crane::vision::Viewer;
 use crane::weights::{Checkpoint, LoadOptions, Loader};
 use serde_json::Value;
@@ -20,12 +20,7 @@ use crate::voice::folder as voices;
 const SLACK: u64 = 4 << 20;
 
 /// What is said of a model that does not fit.
-const NUMBERS: [&str; 4] = [
-    "the model does not fit cuda:0",
-    "weights",
-    "work space",
-    "are free",
-];
+const NUMBERS: [&str; 4] = ["does not fit cuda:0", "weights", "work space", "are free"];
 
 /// Of the language model alone, with a context of so many tokens.
 fn alone(checkpoint: &Checkpoint, context: usize) -> Footprint {
@@ -126,9 +121,10 @@ fn minute(folder: &Path) -> String {
 #[test]
 fn listening_takes_no_more_than_was_counted() {
     let (model, home) = (voices::spark(), tempfile::tempdir().unwrap());
-    let (_, config) = bicodec::open(&model.join("BiCodec")).unwrap();
-    let part = reference::part(model, &config, true).unwrap();
-    let (model, wav) = (model.to_str().unwrap(), minute(home.path()));
+    let wav = minute(home.path());
+    let recording = Recording::read(model, wav.as_ref()).unwrap();
+    let part = recording.part(true).unwrap();
+    let model = model.to_str().unwrap();
     let args = ["tts", "-m", model, "--clone", &wav, "--save-voice", "noise"];
     // What a GPU that does not compute hears is no voice, and how that ends does not count.
     let (peaks, _) = peaks(&[&args[..], &["--device", "cuda", "-q"]].concat());
@@ -138,6 +134,11 @@ fn listening_takes_no_more_than_was_counted() {
     let need = part.weights + part.work;
     let most = peaks.into_iter().max().unwrap();
     close("listening", most, need, part.work + part.weights / 2);
+    // Of a shorter one wav2vec2 takes less.
+    let folder = voices::spark().join("wav2vec2-large-xlsr-53");
+    let (_, config) = wav2vec2::open(&folder).unwrap();
+    let [short, long] = [5, 60].map(|seconds| wav2vec2::part(&config, seconds * 16_000));
+    assert!(short.work < long.work && short.weights == long.weights);
 }
 
 fn bench_of<'a>(task: &'a str, args: &[&'a str]) -> Vec<&'a str> {
@@ -152,9 +153,10 @@ fn between(llm: &Footprint, part: Part) -> [String; 2] {
     [both - (8 << 20), both + (8 << 20)].map(|bytes| bytes.to_string())
 }
 
-/// `args` compute on the GPU where there is room for all parts; else on the CPU with one line, or not at all. What a GPU
+/// `args` compute on the GPU where there is room for all parts; else on the CPU with one line that says `what` does not
+/// fit, or not at all, and what `helps`. What a GPU
 /// that does not compute answers is no answer, and how that ends does not count.
-fn weighs_all(args: &[&str], [small, large]: [String; 2]) {
+fn weighs_all([what, helps]: [&str; 2], args: &[&str], [small, large]: [String; 2]) {
     let folder = libraries([false; 3]);
     let run = |bytes: &str, flags: &[&str]| {
         let mut command = crane(&folder, &free(bytes), args);
@@ -163,14 +165,24 @@ fn weighs_all(args: &[&str], [small, large]: [String; 2]) {
     let left = said(&run(&small, &[]));
     let about: Vec<&str> = left.lines().filter(|line| line.contains("fit")).collect();
     assert_eq!(about.len(), 1, "{left}");
-    for word in [&["computing on the CPU"], &NUMBERS[..]].concat() {
+    for word in [&["computing on the CPU", what], &NUMBERS[..]].concat() {
         assert!(about[0].contains(word), "'{word}' is not in: {left}");
     }
-    let required = [&["error: --require-device"], &NUMBERS[..]].concat();
+    let required = [&["error: --require-device", what], &NUMBERS[..]].concat();
     says(&run(&small, &["--require-device"]), 5, &required);
-    says(&run(&small, &["--device", "cuda"]), 5, &NUMBERS);
+    let named = run(&small, &["--device", "cuda"]);
+    says(&named, 5, &[&[what], &NUMBERS[..]].concat());
+    let advice = format!("are free; {helps}--device cpu helps");
+    assert!(
+        said(&named).trim_end().ends_with(&advice),
+        "{}",
+        said(&named)
+    );
     taken(&run(&large, &["--require-device"]));
 }
+
+/// What is called so, and what helps it.
+const MODEL: [&str; 2] = ["the model", "a smaller --ctx-size, --quant or "];
 
 /// The GPU was taken.
 fn taken(output: &Output) {
@@ -204,7 +216,7 @@ fn an_image_encoder_is_weighed_where_it_is_used() {
         let look = [
             "vision", model, image, "-p", "What?", "-n", "2", "-c", "512",
         ];
-        weighs_all(&look, room.clone());
+        weighs_all(MODEL, &look, room.clone());
         // Who asks in words alone needs no encoder.
         let folder = libraries([false; 3]);
         let ask = ["run", model, "hi", "-n", "2", "-c", "512"];
@@ -233,16 +245,14 @@ fn a_codec_is_weighed_beside_the_language_model() {
         "-o",
         wav.to_str().unwrap(),
     ];
-    weighs_all(&args, between(&llm, bicodec::part(&config)));
+    weighs_all(MODEL, &args, between(&llm, bicodec::part(&config)));
 }
 
 #[test]
 fn listening_is_weighed_where_nothing_is_said() {
-    let model = voices::spark();
-    let (_, config) = bicodec::open(&model.join("BiCodec")).unwrap();
-    let part = reference::part(model, &config, true).unwrap();
-    let need = Footprint::alone(part).total();
-    let wav = voices::fixture("reference.wav");
+    let (model, wav) = (voices::spark(), voices::fixture("reference.wav"));
+    let recording = Recording::read(model, &wav).unwrap();
+    let need = Footprint::alone(recording.part(true).unwrap()).total();
     let args = [
         "tts",
         "-m",
@@ -255,7 +265,8 @@ fn listening_is_weighed_where_nothing_is_said() {
         "heard",
     ];
     let room = [need - (8 << 20), need + (8 << 20)];
-    weighs_all(&args, room.map(|bytes| bytes.to_string()));
+    let what = ["listening to the recording", "a shorter recording or "];
+    weighs_all(what, &args, room.map(|bytes| bytes.to_string()));
 }
 
 #[test]
@@ -279,7 +290,11 @@ fn a_codec_that_speaks_alone_is_weighed() {
         wav.to_str().unwrap(),
     ];
     let room = [need - (8 << 20), need + (8 << 20)];
-    weighs_all(&args, room.map(|bytes| bytes.to_string()));
+    weighs_all(
+        ["the codec", ""],
+        &args,
+        room.map(|bytes| bytes.to_string()),
+    );
 }
 
 #[test]

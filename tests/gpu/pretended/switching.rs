@@ -109,6 +109,30 @@ fn a_model_that_fails_leaves_the_conversation_and_the_model_before() {
 }
 
 #[test]
+fn where_the_gpu_fails_the_model_before_is_loaded_on_the_cpu() {
+    let folder = damaged();
+    let (other, room) = (format!("/model {}", folder.path().display()), either());
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let logged = [("PRETEND_LOG", log.path().to_str().unwrap())];
+    chat(&[&free(&room)[..], &logged].concat(), &[], &["one"]);
+    let calls = std::fs::read_to_string(log.path()).unwrap();
+    let first = calls
+        .lines()
+        .filter(|line| *line == "cuMemAlloc_v2")
+        .count();
+    let first = first.to_string();
+    let told = [&free(&room)[..], &failing("cuMemAlloc_v2", "700", &first)].concat();
+    let lines = ["one", "/show", &other, "/show", "two"];
+    let (code, objects) = chat(&told, &["--device", "auto"], &lines);
+    assert_eq!((code, objects.len()), (Some(1), 5), "{objects:?}");
+    says(&objects[1], "computed  cuda:0");
+    let message = objects[2]["error"]["message"].as_str().unwrap();
+    assert!(!message.contains("loaded again"), "{message}");
+    says(&objects[3], "computed  cpu");
+    assert_eq!(objects[4]["turn"], 2, "{objects:?}");
+}
+
+#[test]
 fn a_model_that_fits_in_no_case_is_refused_before_anything_is_let_go_of() {
     // Its image encoder needs more than what either of the others takes.
     let large = eyes::model(eyes::QWEN).to_str().unwrap();

@@ -177,6 +177,7 @@ impl Chat<'_> {
         // Ctrl-C while it was looked at is not for the reply.
         interrupt::take();
         let look = look?;
+        self.settle();
         self.conversation.show(&path);
         Ok(look.to_string() + "; the next message is about it")
     }
