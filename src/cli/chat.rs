@@ -290,7 +290,7 @@ impl Chat<'_> {
                     self.settings.terminal.note(hint);
                     continue;
                 }
-                Line::Edit(line) => match editor::edit(&line) {
+                Line::Edit(line) => match editor::edit(&line, true) {
                     Ok(text) => {
                         self.settings.terminal.note(&text);
                         text

@@ -1,9 +1,9 @@
 //! A text in the user's own editor.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
@@ -19,19 +19,28 @@ impl Drop for Scratch {
     }
 }
 
-/// Opens `text` in `$VISUAL`, `$EDITOR` or vi and returns what was saved.
+/// Opens `text` in `$VISUAL`, `$EDITOR` or vi and returns what was saved. Where no person types, one of the variables
+/// names the editor, which gets neither stdin nor stdout.
 ///
 /// # Errors
 /// An editor that cannot be started or fails.
-pub fn edit(text: &str) -> anyhow::Result<String> {
+pub fn edit(text: &str, interactive: bool) -> anyhow::Result<String> {
     let chosen = ["VISUAL", "EDITOR"]
         .iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|value| !value.trim().is_empty());
-    let editor = chosen.unwrap_or_else(|| match cfg!(windows) {
-        true => "notepad".into(),
-        false => "vi".into(),
-    });
+    let editor = match chosen {
+        Some(editor) => editor,
+        None if !interactive => {
+            return Err(CliError::Usage(
+                "/edit needs EDITOR where no person types; /undo takes the last question back"
+                    .into(),
+            )
+            .into())
+        }
+        None if cfg!(windows) => "notepad".into(),
+        None => "vi".into(),
+    };
     let scratch = Scratch(std::env::temp_dir().join(format!(
         "crane-{}-{:08x}.md",
         std::process::id(),
@@ -47,7 +56,11 @@ pub fn edit(text: &str) -> anyhow::Result<String> {
     drop(file);
     // Ctrl-C is the editor's.
     let polled = interrupt::Deferred::new();
-    let status = command(&editor, &scratch.0).status();
+    let mut command = command(&editor, &scratch.0);
+    if !interactive {
+        command.stdin(Stdio::null()).stdout(io::stderr());
+    }
+    let status = command.status();
     drop(polled);
     interrupt::take();
     let status = status.with_context(|| format!("starting '{editor}' (set EDITOR)"))?;

@@ -64,17 +64,12 @@ impl Chat<'_> {
     }
 
     pub(super) fn edit(&mut self) -> anyhow::Result<Outcome> {
-        if !self.interactive {
-            return Err(usage(
-                "/edit is for a terminal; here /undo takes the last question back",
-            ));
-        }
         let last = self.unanswered.as_ref().map(|(question, _)| question);
         let last = last.or(self.conversation.last().map(|turn| &turn.question));
         let before = last
             .map(|question| question.content.to_text())
             .unwrap_or_default();
-        let edited = editor::edit(&before)?;
+        let edited = editor::edit(&before, self.interactive)?;
         if edited.trim().is_empty() {
             return Err(usage("nothing was written: nothing is sent"));
         }
