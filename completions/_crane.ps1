@@ -613,6 +613,7 @@ Register-ArgumentCompleter -Native -CommandName 'crane' -ScriptBlock {
             [CompletionResult]::new('--pg', '--pg', [CompletionResultType]::ParameterName, 'A prompt and what is generated after it, together (repeatable)')
             [CompletionResult]::new('-d', '-d', [CompletionResultType]::ParameterName, 'Tokens that are in the cache before each test [default: 0]')
             [CompletionResult]::new('--n-depth', '--n-depth', [CompletionResultType]::ParameterName, 'Tokens that are in the cache before each test [default: 0]')
+            [CompletionResult]::new('--parallel', '--parallel', [CompletionResultType]::ParameterName, 'Sequences that are generated together, as the answers of ''crane run --batch''; speeds are those of all of them. Their prompts are read one after the other, so that a prompt alone is measured once [default: 1]')
             [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
             [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'Threads [default: the physical cores this process may use]')
             [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Times that each test is repeated, in turn with the others, after one to warm up')

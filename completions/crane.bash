@@ -213,7 +213,7 @@ _crane() {
             return 0
             ;;
         crane__subcmd__bench)
-            opts="-p -n -d -t -r -q -v -h --task --synthetic --image-size --encoder-only --n-prompt --n-gen --pg --n-depth --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --require-device --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
+            opts="-p -n -d -t -r -q -v -h --task --synthetic --image-size --encoder-only --n-prompt --n-gen --pg --n-depth --parallel --threads --repetitions --dtype --quant --device --format --save --compare --fail-if --quality --require-device --cache-type --simd --offline --cache-dir --quiet --verbose --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -256,6 +256,10 @@ _crane() {
                     return 0
                     ;;
                 -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --parallel)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

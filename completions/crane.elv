@@ -587,6 +587,7 @@ set edit:completion:arg-completer[crane] = {|@words|
             cand --pg 'A prompt and what is generated after it, together (repeatable)'
             cand -d 'Tokens that are in the cache before each test [default: 0]'
             cand --n-depth 'Tokens that are in the cache before each test [default: 0]'
+            cand --parallel 'Sequences that are generated together, as the answers of ''crane run --batch''; speeds are those of all of them. Their prompts are read one after the other, so that a prompt alone is measured once [default: 1]'
             cand -t 'Threads [default: the physical cores this process may use]'
             cand --threads 'Threads [default: the physical cores this process may use]'
             cand -r 'Times that each test is repeated, in turn with the others, after one to warm up'

@@ -674,6 +674,7 @@ complete -c crane -n "__fish_crane_using_subcommand bench" -s p -l n-prompt -d '
 complete -c crane -n "__fish_crane_using_subcommand bench" -s n -l n-gen -d 'Tokens generated one by one; 0 leaves the test out [default: 128]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -l pg -d 'A prompt and what is generated after it, together (repeatable)' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -s d -l n-depth -d 'Tokens that are in the cache before each test [default: 0]' -r
+complete -c crane -n "__fish_crane_using_subcommand bench" -l parallel -d 'Sequences that are generated together, as the answers of \'crane run --batch\'; speeds are those of all of them. Their prompts are read one after the other, so that a prompt alone is measured once [default: 1]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -s t -l threads -d 'Threads [default: the physical cores this process may use]' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -s r -l repetitions -d 'Times that each test is repeated, in turn with the others, after one to warm up' -r
 complete -c crane -n "__fish_crane_using_subcommand bench" -l dtype -d 'Number types; auto keeps what the file stores. A quantised model is measured once, whatever stands here' -r -f -a "auto\t''

@@ -107,18 +107,25 @@ impl Counts {
         arithmetic(self.format)
     }
 
-    /// What `test` needs: the prompt in one pass with logits of its last position, then a pass for each generated token.
+    /// What `test` needs: each sequence's prompt in one pass with logits of its last position, then a pass for a token of
+    /// every sequence, in which weights are read once.
     pub fn work(&self, test: &Test) -> Work {
-        let prompt = match test.n_prompt {
+        let prompts = match test.n_prompt {
             0 => Work {
                 bytes: 0.0,
                 operations: 0.0,
             },
-            n => self.pass(test.n_depth, n),
+            n => {
+                let one = self.pass(test.n_depth, n, 1);
+                Work {
+                    bytes: one.bytes * test.n_parallel as f64,
+                    operations: one.operations * test.n_parallel as f64,
+                }
+            }
         };
         let from = test.n_depth + test.n_prompt;
-        (from..from + test.n_gen).fold(prompt, |sum, cached| {
-            let step = self.pass(cached, 1);
+        (from..from + test.n_gen).fold(prompts, |sum, cached| {
+            let step = self.pass(cached, 1, test.n_parallel);
             Work {
                 bytes: sum.bytes + step.bytes,
                 operations: sum.operations + step.operations,
@@ -126,8 +133,8 @@ impl Counts {
         })
     }
 
-    /// `tokens` tokens behind `cached` ones, computed together.
-    fn pass(&self, cached: usize, tokens: usize) -> Work {
+    /// `tokens` tokens of each of several sequences, behind `cached` ones, computed together.
+    fn pass(&self, cached: usize, tokens: usize, sequences: usize) -> Work {
         let attended: f64 = self
             .windows
             .iter()
@@ -137,14 +144,16 @@ impl Counts {
         let attention = 4.0 * self.query_width as f64 * attended;
         let products =
             2.0 * (self.body_parameters as f64 * tokens as f64 + self.head_parameters as f64);
-        let weights = self.body_bytes + self.head_bytes + self.row_bytes * tokens as u64;
+        let rows = (self.row_bytes * tokens as u64) as f64;
+        let sequences = sequences as f64;
         Work {
-            bytes: weights as f64 + self.cache_bytes_read(cached + tokens),
-            operations: products + attention,
+            bytes: (self.body_bytes + self.head_bytes) as f64
+                + sequences * (rows + self.cache_bytes_read(cached + tokens)),
+            operations: sequences * (products + attention),
         }
     }
 
-    /// Of the keys and values that a pass over `length` tokens reads.
+    /// Of the keys and values of a sequence that a pass over `length` tokens reads.
     fn cache_bytes_read(&self, length: usize) -> f64 {
         let layers = self.windows.len().max(1) as f64;
         let a_layer = self.cache_bytes_per_token as f64 / layers;
@@ -279,6 +288,7 @@ mod tests {
             n_prompt,
             n_gen,
             n_depth,
+            n_parallel: 1,
         };
         let decode = counts.work(&test(0, 1, 0));
         let cache = counts.cache_bytes_per_token as f64;
@@ -299,6 +309,39 @@ mod tests {
         let deep = counts.work(&test(512, 0, 4096));
         let more = 4.0 * 896.0 * 24.0 * 4096.0 * 512.0;
         assert_eq!(deep.operations, prefill.operations + more);
+    }
+
+    #[test]
+    fn sequences_share_the_reading_of_weights_and_nothing_else() {
+        let counts = counts("qwen2.5-0.5b", DTypeChoice::F32, None);
+        let work = |n_prompt, n_parallel| {
+            counts.work(&Test {
+                n_prompt,
+                n_gen: 2,
+                n_depth: 100,
+                n_parallel,
+            })
+        };
+        let (one, eight) = (work(0, 1), work(0, 8));
+        assert_eq!(eight.operations, 8.0 * one.operations);
+        // Two steps: in each the matrices once, a row of the embedding and a cache of its own for each sequence.
+        let cache = counts.cache_bytes_per_token as f64;
+        let own = 2.0 * 4.0 * 896.0 + (101.0 + 102.0) * cache;
+        let weights = 2.0 * 4.0 * (BODY + HEAD) as f64;
+        assert_eq!(one.bytes, weights + own);
+        assert_eq!(eight.bytes, weights + 8.0 * own);
+        // Prompts are read one after the other.
+        let prompt = |n_parallel| {
+            let test = Test {
+                n_prompt: 50,
+                n_gen: 0,
+                n_depth: 0,
+                n_parallel,
+            };
+            counts.work(&test)
+        };
+        assert_eq!(prompt(8).bytes, 8.0 * prompt(1).bytes);
+        assert_eq!(prompt(8).operations, 8.0 * prompt(1).operations);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Loads a model and takes its times.
 
+mod room;
+
 use std::time::Instant;
 
-use crate::models::{self, Config, LanguageModel, DEFAULT_CONTEXT};
-#[cfg(feature = "cuda")]
-use crate::models::{Footprint, ModelError};
+use self::room::check_memory;
+use crate::models::{self, Config, LanguageModel, Reuse, DEFAULT_CONTEXT};
 use crate::text::{clock, Tokenizer};
 #[cfg(feature = "cuda")]
 use crate::weights::Format;
@@ -98,7 +99,8 @@ impl<'a> Run<'a> {
         check_widths(&loader, subject.options.quant)?;
         let ids = self.text_ids(&config)?;
         let context = self.check_context(&config, ids.len())?;
-        self.check_memory(&loader, &counts, context)?;
+        check_memory(&loader, &counts, context, 1)?;
+        self.check_sequences(&loader, &counts, &config)?;
         drop(loader);
         self.stream = token_ids(context, config.vocab_size);
 
@@ -111,7 +113,9 @@ impl<'a> Run<'a> {
             None => self.limits(book, Book::before)?,
         };
         let mut model = self.load_for_all(context)?;
+        self.hold(model.as_mut());
         self.run_tests(model.as_mut())?;
+        model.hold(1);
         let peak = memory::peak();
         for (best, now) in limits.iter_mut().zip(self.limits(book, Book::after)?) {
             *best = best.best(now);
@@ -159,57 +163,6 @@ impl<'a> Run<'a> {
             ids.truncate(limit);
         }
         Ok(ids)
-    }
-
-    /// Refuses the tests that do not fit the model's context; the context that the others and the text need.
-    fn check_context(&mut self, config: &Config, text: usize) -> Result<usize, BenchError> {
-        let limit = config.context_length;
-        for cell in &mut self.cells {
-            if cell.test.needed() > limit {
-                cell.error = Some(BenchError::Context {
-                    test: cell.test.to_string(),
-                    needed: cell.test.needed(),
-                    limit,
-                });
-            }
-        }
-        let fitting = self.cells.iter().filter(|cell| cell.error.is_none());
-        match fitting.map(|cell| cell.test.needed()).max() {
-            Some(needed) => Ok(needed.max(text).max(1)),
-            // Every row has its own reason already.
-            None => Err(BenchError::Context {
-                test: "every test".into(),
-                needed: self
-                    .request
-                    .tests
-                    .iter()
-                    .map(Test::needed)
-                    .min()
-                    .unwrap_or(0),
-                limit,
-            }),
-        }
-    }
-
-    /// Whether there is room for the model where `loader` brings it.
-    fn check_memory(
-        &self,
-        loader: &Loader,
-        counts: &Counts,
-        context: usize,
-    ) -> Result<(), BenchError> {
-        #[cfg(feature = "cuda")]
-        if let Some(gpu) = loader.gpu() {
-            let needed = Footprint::of(loader, Some(context))?.total();
-            let (free, _) = gpu.memory().map_err(ModelError::from)?;
-            return memory::compare(needed, free);
-        }
-        match loader.on_host() {
-            true => {
-                memory::check(counts.held_bytes + context as u64 * counts.cache_bytes_per_token)
-            }
-            false => Ok(()),
-        }
     }
 
     /// Of the GPU that is computed on, on which threads change nothing; none without cuBLASLt. They are measured while the
@@ -273,6 +226,17 @@ impl<'a> Run<'a> {
             loaded = Some(model);
         }
         loaded.ok_or(BenchError::Interrupted)
+    }
+
+    /// Room for as many sequences as some test has.
+    fn hold(&self, model: &mut dyn LanguageModel) {
+        let fitting = self.cells.iter().filter(|cell| cell.error.is_none());
+        let most = fitting.map(|cell| cell.test.n_parallel).max().unwrap_or(1);
+        model.hold(most);
+        if most > 1 && model.reuse() == Reuse::NONE {
+            self.watch
+                .note("on this device a step computes each sequence by itself");
+        }
     }
 
     /// Depth by depth, so that the cache is filled once; within one, repetitions go in turn over tests and thread counts.
@@ -341,7 +305,7 @@ impl<'a> Run<'a> {
         if (subject.options.dtype, subject.options.quant) != (options.dtype, options.quant) {
             let loader = Loader::new(subject.checkpoint, &options)?;
             let counts = Counts::of(&loader, config);
-            self.check_memory(&loader, &counts, ids.len())?;
+            check_memory(&loader, &counts, ids.len(), 1)?;
             drop(loader);
             let load = || subject.load_with(&options, ids.len());
             reference = Some(use_threads(threads, load)?);
@@ -377,23 +341,18 @@ impl<'a> Run<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::subject::Nobody;
     use crate::weights::{Checkpoint, Format, Quant};
     use candle_core::Device;
     use serde_json::json;
 
-    struct Nobody;
-
-    impl Watch for Nobody {
-        fn phase(&self, _: &str) {}
-        fn step(&self, _: usize, _: usize) {}
-        fn note(&self, _: &str) {}
-        fn interrupted(&self) -> bool {
-            false
-        }
-    }
-
-    /// The reasons of all rows of a model of `width`.
-    fn reasons(width: usize, quant: Option<Quant>, n_depth: usize) -> Vec<String> {
+    /// The reasons of both rows of a model of `width`: a prompt, and what `n_parallel` sequences generate.
+    fn reasons(
+        width: usize,
+        quant: Option<Quant>,
+        n_depth: usize,
+        n_parallel: usize,
+    ) -> Vec<String> {
         let config = json!({
             "model_type": "llama", "hidden_size": width, "intermediate_size": 64,
             "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 32,
@@ -414,7 +373,7 @@ mod tests {
             quant: "none".into(),
         };
         let request = Request {
-            tests: super::super::tests(&[8], &[4], &[], &[n_depth]),
+            tests: super::super::tests(&[8], &[4], &[], &[n_depth], &[n_parallel]),
             threads: vec![1],
             repetitions: 1,
             text: None,
@@ -426,17 +385,25 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_a_row_with_its_reason() {
-        let width = reasons(48, Some(Quant::Q8_0), 0);
+        let width = reasons(48, Some(Quant::Q8_0), 0, 1);
         assert_eq!(width.len(), 2);
         assert!(
             width[1].contains("q8_0 does not fit a width of 48"),
             "{width:?}"
         );
-        let depth = reasons(64, None, 61);
+        let depth = reasons(64, None, 61, 1);
         assert!(
             depth[0].contains("pp8@d61 needs a context of 69"),
             "{depth:?}"
         );
         assert!(depth[1].contains("tg4@d61"), "{depth:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn sequences_that_memory_has_no_room_for_are_a_row_with_its_reason() {
+        let found = reasons(64, None, 60, 1 << 40);
+        assert!(found[0].contains("a context of 68"), "{found:?}");
+        assert!(found[1].contains("of memory"), "{found:?}");
     }
 }

@@ -56,6 +56,8 @@ pub enum BenchError {
     Threads { threads: usize, reason: String },
     #[error("no memory to measure the machine's bandwidth with: {source}")]
     Buffer { source: std::io::Error },
+    #[error("the tokens of one sequence could not be given to another: {source}")]
+    Cache { source: std::io::Error },
     #[error("the text has {tokens} tokens, the first of which is never scored; two are needed")]
     ShortText { tokens: usize },
     #[error("the model has no folder wav2vec2-large-xlsr-53, so that it reads no recordings")]

@@ -37,30 +37,86 @@ pub fn first_token(model: &mut dyn LanguageModel, prompt: &[u32]) -> Result<(), 
     Ok(())
 }
 
-/// Fills the cache up to the depth of `test`, then takes the time of its tokens, which are `stream`'s.
+/// Fills the caches up to the depth of `test`, then takes the time of its tokens, which are `stream`'s in every sequence.
+/// The model holds as many as the test has.
 pub fn take_time(
     model: &mut dyn LanguageModel,
     test: &Test,
     stream: &[u32],
     watch: &dyn Watch,
 ) -> Result<Duration, BenchError> {
-    model.truncate(test.n_depth);
-    while model.cached() < test.n_depth {
+    fill(model, test, stream, watch)?;
+    let from = test.n_depth + test.n_prompt;
+    let mut logits = Vec::new();
+    let started = Instant::now();
+    if test.n_prompt > 0 {
+        for slot in 0..test.n_parallel {
+            model.select(slot);
+            compute(model, stream, test.n_depth, test.n_prompt)?;
+        }
+    }
+    for position in from..from + test.n_gen {
+        if test.n_parallel == 1 {
+            compute(model, stream, position, 1)?;
+            continue;
+        }
         if watch.interrupted() {
             return Err(BenchError::Interrupted);
         }
-        let from = model.cached();
-        compute(model, stream, from, DEPTH_CHUNK.min(test.n_depth - from))?;
-    }
-    let started = Instant::now();
-    if test.n_prompt > 0 {
-        compute(model, stream, test.n_depth, test.n_prompt)?;
-    }
-    let from = test.n_depth + test.n_prompt;
-    for position in from..from + test.n_gen {
-        compute(model, stream, position, 1)?;
+        let token = stream.get(position).copied().unwrap_or(0);
+        compute_each(model, token, test.n_parallel, &mut logits)?;
     }
     Ok(started.elapsed())
+}
+
+/// Every sequence of `test` becomes the first tokens of `stream`, as many as its depth; the first one is the current one.
+fn fill(
+    model: &mut dyn LanguageModel,
+    test: &Test,
+    stream: &[u32],
+    watch: &dyn Watch,
+) -> Result<(), BenchError> {
+    let mut first = Vec::new();
+    for slot in 0..test.n_parallel {
+        model.select(slot);
+        model.truncate(test.n_depth);
+        let copied = slot > 0 && model.cached() < test.n_depth;
+        // Not as `begin_as` does it: memory that sequences share is read once for all of them.
+        if copied && copy_first(model, slot, test.n_depth, &mut first)? {
+            continue;
+        }
+        while model.cached() < test.n_depth {
+            if watch.interrupted() {
+                return Err(BenchError::Interrupted);
+            }
+            let from = model.cached();
+            compute(model, stream, from, DEPTH_CHUNK.min(test.n_depth - from))?;
+        }
+    }
+    model.select(0);
+    Ok(())
+}
+
+/// Sequence `slot`, the current one, becomes a copy of the `len` tokens of the first one, whose cache `first` keeps for
+/// the next ones; false for a model that cannot do that.
+fn copy_first(
+    model: &mut dyn LanguageModel,
+    slot: usize,
+    len: usize,
+    first: &mut Vec<u8>,
+) -> Result<bool, BenchError> {
+    let failed = |source| BenchError::Cache { source };
+    if first.is_empty() {
+        model.select(0);
+        let saved = model.save_cache(first);
+        model.select(slot);
+        if !saved.map_err(failed)? {
+            return Ok(false);
+        }
+    }
+    model
+        .restore_cache(len, &mut first.as_slice())
+        .map_err(failed)
 }
 
 /// One pass and, on a GPU, the choice of the likeliest token there; to its end also on a device that works on while the
@@ -78,9 +134,69 @@ fn compute(
     }
 }
 
+/// One token of each of the first `sequences`, and, on a GPU, the choice of the likeliest one behind each there.
+fn compute_each(
+    model: &mut dyn LanguageModel,
+    token: u32,
+    sequences: usize,
+    logits: &mut Vec<f32>,
+) -> Result<(), ModelError> {
+    let next: Vec<_> = (0..sequences).map(|slot| (slot, token)).collect();
+    match model.forward_each_likely(&next, &vec![Some(1); sequences])? {
+        Some(_) => Ok(()),
+        None => model.forward_each(&next, logits),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    use crate::bench::subject::Nobody;
+    use crate::models;
+    use crate::weights::{Checkpoint, LoadOptions, Loader};
+
+    /// Three sequences of `n_depth`, a prompt and some steps each: each goes on as one that was read in one pass.
+    fn go_on_alike(n_depth: usize, n_prompt: usize) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/qwen2-tied");
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        let loader = Loader::new(&checkpoint, &LoadOptions::default()).unwrap();
+        let mut model = models::load(&loader, Some(64)).unwrap();
+        let stream = token_ids(64, model.vocab_size());
+        let row = |model: &mut dyn LanguageModel, tokens: &[u32]| -> Vec<f32> {
+            model.forward(tokens).unwrap().to_vec1().unwrap()
+        };
+        let end = n_depth + n_prompt + 3;
+        let mut alone = models::load(&loader, Some(64)).unwrap();
+        row(alone.as_mut(), &stream[..end]);
+        let expected = row(alone.as_mut(), &[5]);
+        let test = Test {
+            n_prompt,
+            n_gen: 3,
+            n_depth,
+            n_parallel: 3,
+        };
+        model.hold(3);
+        // The second time what is in the caches is gone back to.
+        for _ in 0..2 {
+            take_time(model.as_mut(), &test, &stream, &Nobody).unwrap();
+            for slot in 0..3 {
+                model.select(slot);
+                assert_eq!(model.cached(), end, "sequence {slot}");
+                let found = row(model.as_mut(), &[5]);
+                let off = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                assert!(off.fold(0.0, f32::max) < 1e-3, "sequence {slot}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_sequence_is_computed_behind_its_depth() {
+        go_on_alike(20, 0);
+        go_on_alike(0, 0);
+        go_on_alike(17, 6);
+    }
 
     #[test]
     fn ids_are_fixed_and_within_the_vocabulary() {

@@ -32,7 +32,10 @@ pub struct Row {
     pub n_prompt: usize,
     pub n_gen: usize,
     pub n_depth: usize,
-    /// `pp512`, `tg128@d4096`.
+    /// Sequences computed together; all figures are of all of them.
+    #[serde(default = "one")]
+    pub n_parallel: usize,
+    /// `pp512`, `tg128@d4096`, `tg128@x8`.
     pub test: String,
     /// When it was measured: ISO 8601, UTC.
     pub test_time: String,
@@ -72,6 +75,11 @@ pub struct Row {
     pub error: Option<String>,
 }
 
+/// Results that were kept before there were several sequences are of one.
+fn one() -> usize {
+    1
+}
+
 impl Row {
     /// What is known of a combination before its model is opened: names as typed.
     pub fn new(
@@ -91,6 +99,7 @@ impl Row {
             n_prompt: test.n_prompt,
             n_gen: test.n_gen,
             n_depth: test.n_depth,
+            n_parallel: test.n_parallel,
             test: test.to_string(),
             test_time: clock::now().format("%FT%TZ"),
             ..Self::default()

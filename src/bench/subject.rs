@@ -73,3 +73,17 @@ impl Subject<'_> {
         Ok(models::load(&loader, Some(context))?)
     }
 }
+
+/// A watch that nobody sees.
+#[cfg(test)]
+pub(super) struct Nobody;
+
+#[cfg(test)]
+impl Watch for Nobody {
+    fn phase(&self, _: &str) {}
+    fn step(&self, _: usize, _: usize) {}
+    fn note(&self, _: &str) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}

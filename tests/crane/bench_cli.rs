@@ -169,6 +169,8 @@ fn wrong_usage_is_2_before_anything_is_measured() {
         "--task tts -p 512",
         "--task tts -n 128",
         "--task tts -d 0",
+        "--task tts --parallel 2",
+        "--parallel 0",
         "--task tts --pg 4,2",
         "--task tts --synthetic qwen2.5-0.5b",
         "--task tts --quality README.md",
@@ -218,6 +220,85 @@ fn results_are_kept_compared_and_judged() {
         );
     }
     rows_of_nobody(state.path());
+}
+
+#[test]
+fn sequences_generate_together() {
+    let state = state();
+    let args = [MODEL, "-d", "0,16", "--parallel", "1,3", "--pg", "5,2"];
+    let found = rows(state.path(), &args, 0);
+    let tests: Vec<&str> = found.iter().map(|r| r["test"].as_str().unwrap()).collect();
+    let one_depth = ["pp8", "tg4", "tg4@x3", "pp5+tg2", "pp5+tg2@x3"];
+    assert_eq!(tests[..5], one_depth);
+    assert_eq!(tests[7], "tg4@d16@x3");
+    for row in &found {
+        let number = |name: &str| {
+            row[name]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{name}: {row}"))
+        };
+        let together = row["test"].as_str().unwrap().ends_with("@x3");
+        let sequences = if together { 3.0 } else { 1.0 };
+        assert_eq!(number("n_parallel"), sequences);
+        // The speed is that of all of them.
+        let tokens = sequences * (number("n_prompt") + number("n_gen"));
+        let [ns, ts] = ["samples_ns", "samples_ts"].map(|name| row[name][0].as_f64().unwrap());
+        assert!((ts * ns / (tokens * 1e9) - 1.0).abs() < 1e-9, "{row}");
+        assert!(number("limit_ts") > 0.0 && number("limit_share") > 0.0);
+    }
+    let of = |row: usize, name: &str| found[row][name].as_f64().unwrap();
+    assert_eq!(of(1, "flops_per_token"), of(2, "flops_per_token"));
+    assert!(of(1, "bytes_per_token") > of(2, "bytes_per_token"));
+
+    let table = bench(state.path(), &[&QUICK[..], &args[..], &["-q"]].concat());
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.lines().next().unwrap().contains(" parallel "));
+    let line = table.lines().find(|line| line.contains(" tg4@x3 "));
+    assert!(line.unwrap().contains(" 3 | tg4@x3 "), "{table}");
+    let csv = bench(
+        state.path(),
+        &[&QUICK[..], &args[..], &["-q", "--format", "csv"]].concat(),
+    );
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    assert!(csv.lines().next().unwrap().contains(",n_parallel,"));
+}
+
+#[test]
+fn results_of_one_sequence_from_before_there_were_more_still_compare() {
+    let state = state();
+    let mut before = rows(state.path(), &[MODEL], 0);
+    for row in &mut before {
+        assert_eq!(
+            row.as_object_mut().unwrap().remove("n_parallel").unwrap(),
+            1
+        );
+    }
+    let file = state.path().join("before.json");
+    std::fs::write(&file, Value::from(before).to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let args = [MODEL, "--parallel", "1,2", "--compare", file];
+    let found = rows(state.path(), &args, 0);
+    let partners: Vec<bool> = found.iter().map(|r| r["ratio_ts"].is_f64()).collect();
+    assert_eq!(partners, [true, true, false]);
+    // A gate on decoding looks at the rows of several sequences too.
+    let gates = ["--parallel", "2", "--fail-if", "decode<1e12"];
+    let output = bench(
+        state.path(),
+        &[&QUICK[..], &[MODEL, "-q"], &gates[..]].concat(),
+    );
+    assert_eq!(output.status.code(), Some(7));
+    assert!(stderr(&output).contains("tg4@x2"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_result_that_several_sequences_gave_is_kept_and_compared() {
+    let state = state();
+    let args = [MODEL, "--parallel", "2,3"];
+    rows(state.path(), &[&args[..], &["--save", "some"]].concat(), 0);
+    let more = ["--compare", "some", "--fail-if", "decode<-100%"];
+    let found = rows(state.path(), &[&args[..], &more[..]].concat(), 0);
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|row| row["ratio_ts"].is_f64()));
 }
 
 /// A result that is not there, and one that is none.

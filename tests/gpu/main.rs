@@ -4,6 +4,7 @@ mod convolution;
 #[cfg(target_os = "linux")]
 mod emulated;
 mod eye;
+mod few_bits;
 mod kept;
 mod listener;
 mod memory;

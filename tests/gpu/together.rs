@@ -16,7 +16,7 @@ fn bits(row: &[f32]) -> Vec<u32> {
 
 /// Steps of the first few sequences behind prompts of `lens` tokens, for each of `counts`: the first as it comes, the
 /// second as it is recorded, the third as it was.
-fn check(what: &str, model: &mut dyn LanguageModel, lens: &[usize], counts: &[usize]) {
+pub(super) fn check(what: &str, model: &mut dyn LanguageModel, lens: &[usize], counts: &[usize]) {
     let vocabulary = model.vocab_size();
     let forced: Vec<Vec<u32>> = (0..lens.len())
         .map(|i| ids(100 + i as u64, STEPS, vocabulary))
@@ -51,7 +51,7 @@ fn check(what: &str, model: &mut dyn LanguageModel, lens: &[usize], counts: &[us
     }
 }
 
-const LENS: [usize; 9] = [3, 20, 1, 17, 33, 9, 2, 30, 5];
+pub(super) const LENS: [usize; 9] = [3, 20, 1, 17, 33, 9, 2, 30, 5];
 
 /// Few numbers of every kind: an emulated GPU is slow.
 const SMALL: Sizes = Sizes {

@@ -24,6 +24,9 @@ const COLUMNS: &[Column<Row>] = &[
     ("device", false, |row| Some(row.device.clone())),
     ("weights", false, |row| Some(row.weights.clone())),
     ("threads", true, |row| Some(row.n_threads.to_string())),
+    ("parallel", true, |row| {
+        (row.n_parallel > 1).then(|| row.n_parallel.to_string())
+    }),
     ("test", false, |row| Some(row.test.clone())),
     ("t/s", true, |row| row.median_ts.map(speed)),
     ("min–max", true, |row| {

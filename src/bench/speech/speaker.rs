@@ -207,6 +207,7 @@ impl Instrument for Speaker {
                     n_prompt: 0,
                     n_gen: ANSWER,
                     n_depth: PROMPT,
+                    n_parallel: 1,
                 };
                 let work = self.counts.work(&test);
                 Expected {

@@ -131,11 +131,13 @@ impl Instrument for Reader {
                 n_prompt: self.prompt.len(),
                 n_gen: 0,
                 n_depth: 0,
+                n_parallel: 1,
             },
             _ => bench::Test {
                 n_prompt: 0,
                 n_gen: ANSWER,
                 n_depth: self.prompt.len(),
+                n_parallel: 1,
             },
         };
         let work = self.counts.work(&test);

@@ -45,6 +45,10 @@ pub struct BenchArgs {
     /// Tokens that are in the cache before each test [default: 0]
     #[arg(short = 'd', long, value_name = "N", value_delimiter = ',')]
     pub n_depth: Vec<u32>,
+    /// Sequences that are generated together, as the answers of 'crane run --batch'; speeds are those of all of them.
+    /// Their prompts are read one after the other, so that a prompt alone is measured once [default: 1]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub parallel: Vec<u32>,
     /// Threads [default: the physical cores this process may use]
     #[arg(short, long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Vec<u32>,
@@ -146,6 +150,10 @@ impl BenchArgs {
                 "--n-depth",
                 !is(BenchTask::Text) && !self.n_depth.is_empty(),
             ),
+            (
+                "--parallel",
+                !is(BenchTask::Text) && !self.parallel.is_empty(),
+            ),
             ("--pg", !is(BenchTask::Text) && !self.pg.is_empty()),
             ("--quality", !is(BenchTask::Text) && self.quality.is_some()),
             ("--save", !is(BenchTask::Text) && self.save.is_some()),
@@ -192,6 +200,7 @@ impl BenchArgs {
             &sizes(&self.n_gen, 128),
             &self.pg,
             &sizes(&self.n_depth, 0),
+            &sizes(&self.parallel, 1),
         )
     }
 
@@ -309,6 +318,13 @@ mod tests {
         assert_eq!(args.pg, [(4, 2), (8, 1)]);
         assert_eq!(args.tests().len(), 10);
         assert!(parse("crane bench --pg 4").is_err());
+        let (_, args) = parse("crane bench --parallel 1,8 --parallel 32 -d 0,64").unwrap();
+        assert_eq!(args.parallel, [1, 8, 32]);
+        assert_eq!(args.tests().len(), 2 * (1 + 3));
+        for wrong in ["0", "257", "1,x"] {
+            let line = format!("crane bench --parallel {wrong}");
+            assert!(parse(&line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -177,7 +177,10 @@ fn bench_code(error: &BenchError) -> u8 {
         BenchError::Context { .. } | BenchError::Memory { .. } | BenchError::Buffer { .. } => {
             TOO_LARGE
         }
-        BenchError::Width { .. } | BenchError::Threads { .. } | BenchError::NoImage => FAILED,
+        BenchError::Width { .. }
+        | BenchError::Threads { .. }
+        | BenchError::Cache { .. }
+        | BenchError::NoImage => FAILED,
         BenchError::NoListener => MISSING,
         BenchError::Widths { .. } => CORRUPT,
         BenchError::ShortText { .. } => USAGE,

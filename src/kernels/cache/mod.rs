@@ -93,7 +93,7 @@ pub enum CacheError {
     Memory { tokens: usize, bytes: usize },
 }
 
-/// The cache of one layer for one sequence. It grows by chunks of 256 tokens, and nothing moves when it does. Sequences
+/// The cache of one layer for one sequence. It grows by chunks of tokens, and nothing moves when it does. Sequences
 /// that begin alike share the chunks of their beginning until one of them writes there.
 pub struct KvCache {
     shape: Shape,
@@ -104,6 +104,9 @@ pub struct KvCache {
 }
 
 impl KvCache {
+    /// Tokens that it grows by.
+    pub const GROWTH: usize = CHUNK;
+
     /// An empty cache for at most `context` tokens.
     pub fn new(kv_heads: usize, head_dim: usize, context: usize, kind: CacheType) -> Self {
         Self {

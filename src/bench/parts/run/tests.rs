@@ -1,4 +1,5 @@
 use super::*;
+use crate::bench::subject::Nobody;
 
 /// Two tests that are taken, one that follows from both, and one of two parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,17 +58,6 @@ impl Instrument for Fixed {
         let both = || taken(Test::Llm).into_iter().zip(taken(Test::Codec));
         let second = |(llm, codec): (Duration, Duration)| llm.div_f64(2.56) + codec.div_f64(5.0);
         (test == Test::Speech).then(|| both().map(second).collect())
-    }
-}
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn phase(&self, _: &str) {}
-    fn step(&self, _: usize, _: usize) {}
-    fn note(&self, _: &str) {}
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 
