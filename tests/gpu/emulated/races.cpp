@@ -144,7 +144,8 @@ Known known_pages[4096];
 Page* page_of(uintptr_t at, bool shared, bool writes) {
     const uintptr_t number = at / PAGE;
     Known& here = known_pages[number % 4096];
-    if (here.number != number) {
+    // A page may hold shared memory and other things.
+    if (here.number != number || (shared && !here.is_watched)) {
         const auto found = pages.find(number);
         here = {number, shared || is_watched(at), found == pages.end() ? NULL : found->second.get()};
     }
