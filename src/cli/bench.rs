@@ -20,6 +20,7 @@ use super::exit::CliError;
 use super::input;
 use super::interrupt;
 use super::settings::Settings;
+use crate::kernels::pool;
 
 pub use args::BenchArgs;
 use args::{BenchTask, Shape};
@@ -112,7 +113,7 @@ fn request(args: &BenchArgs, settings: &Settings) -> anyhow::Result<Request> {
             content: input::read_named(file, settings)?,
         }),
     };
-    let threads = args.thread_counts(settings.threads);
+    let threads = args.thread_counts(settings.threads, pool::threads());
     Ok(Request {
         tests,
         threads,

@@ -116,16 +116,16 @@ impl BenchArgs {
         most.map_or(default, |&n| n as usize)
     }
 
-    /// Each count once; `default` where none was given.
-    pub(super) fn thread_counts(&self, default: usize) -> Vec<usize> {
+    /// Each count once, as far as there are threads, `most`; `default` where none was given.
+    pub(super) fn thread_counts(&self, default: usize, most: usize) -> Vec<usize> {
         let mut counts: Vec<usize> = Vec::new();
-        for count in self.threads.iter().map(|&n| n as usize) {
+        for count in self.threads.iter().map(|&n| (n as usize).min(most)) {
             if !counts.contains(&count) {
                 counts.push(count);
             }
         }
         match counts.is_empty() {
-            true => vec![default],
+            true => vec![default.min(most)],
             false => counts,
         }
     }
@@ -274,6 +274,9 @@ mod tests {
         assert_eq!(args.device, [DeviceChoice::Cpu, DeviceChoice::Cuda(1)]);
         assert_eq!(cli.global.dtype, DTypeArg::F16, "the first value");
         assert_eq!((args.most_threads(9), cli.global.threads), (2, Some(1)));
+        assert_eq!(args.thread_counts(9, 8), [1, 2]);
+        let (_, many) = parse("crane bench -t 1,16,99").unwrap();
+        assert_eq!(many.thread_counts(2, 8), [1, 8]);
         for line in [
             "crane run m hi -t 1,2",
             "crane run m hi --dtype f32,f16",

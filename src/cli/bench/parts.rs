@@ -12,6 +12,7 @@ use crate::cli::exit::{self, CliError};
 use crate::cli::global::{DTypeArg, DeviceChoice, QuantArg};
 use crate::cli::interrupt;
 use crate::cli::settings::Settings;
+use crate::kernels::pool;
 use crate::models::Part;
 use crate::weights::{Checkpoint, LoadOptions};
 
@@ -114,7 +115,7 @@ pub(super) fn run<K: Kind>(
         settings,
         bench: Bench {
             request: Request {
-                threads: args.thread_counts(settings.threads),
+                threads: args.thread_counts(settings.threads, pool::threads()),
                 repetitions: args.repetitions as usize,
             },
             book: Book::default(),
