@@ -117,6 +117,7 @@ static inline void wait_for_previous() {
         to_scheduler();
     }
     this_fiber->standing.waited = true;
+    this_fiber->standing.ahead = false;
 }
 static inline void let_next_start() { this_block->lets_next = true; }
 

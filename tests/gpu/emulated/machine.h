@@ -234,7 +234,7 @@ static void enter(Block& of, Dim index) {
         Fiber& each = of.fibers[i];
         each.state = RUNS;
         each.thread = {i, 0, 0};
-        each.standing = {of.number, blocks_begun, i, of.ended, !of.early, looks};
+        each.standing = {of.number, blocks_begun, i, of.ended, !of.early, true, looks};
         memset(each.exchanged, 0, sizeof each.exchanged);
     }
 }

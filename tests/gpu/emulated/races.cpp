@@ -23,14 +23,14 @@ enum { WARP_SIZE = 32, PAGE = 4096, GRAIN = 2 };
 // An access, or several of which each is ordered before the next access if this one is.
 struct Access {
     enum Kind : uint8_t { NONE, ONE, OF_A_WARP, OF_A_BLOCK, OF_BLOCKS } kind = NONE;
-    bool adds = false, waited = false;
+    bool adds = false, ahead = false;
     uint16_t thread = 0, all = 0, some = 0, in_warp = 0, fences = 0;
     unsigned kernel = 0, block = 0;
     const void* code = NULL;
 
     Access() = default;
     Access(const Standing& by, bool adds, const void* code)
-        : kind(ONE), adds(adds), waited(by.waited), thread((uint16_t)by.thread), all((uint16_t)by.all), some((uint16_t)by.some),
+        : kind(ONE), adds(adds), ahead(by.ahead), thread((uint16_t)by.thread), all((uint16_t)by.all), some((uint16_t)by.some),
           in_warp((uint16_t)by.in_warp), fences((uint16_t)by.fences), kernel(by.kernel), block(by.block), code(code) {}
 };
 
@@ -94,10 +94,14 @@ bool learned_of(const Access& first, const Standing& now) {
 bool ordered(const Access& first, const Standing& now) {
     if (first.kernel > now.kernel) return false;
     if (first.kernel < now.kernel) return first.kernel <= now.ended || now.waited;
-    // Attention reads ahead of its wait what lies behind the cached tokens, and does not use it: results tell.
-    if (!first.waited || !now.waited) return true;
     if (first.kind != Access::OF_BLOCKS && first.block == now.block) return barrier_between(first, now);
     return learned_of(first, now);
+}
+
+// Attention reads ahead of its wait what lies behind the cached tokens, where its own kernel writes, and does not use it:
+// whether it does is left to the results.
+bool read_ahead(bool shared, unsigned reader, bool reads_ahead, unsigned writer, bool writes_ahead) {
+    return !shared && reader == writer && reads_ahead && !writes_ahead;
 }
 
 // Reads of others are kept as one, the latest of each number.
@@ -183,7 +187,8 @@ void come(const void* to, size_t bytes, Intent intent, const void* code) {
         if (shared && grain.read.block != now.block) grain.read = Access();
         const Access access(now, intent == ADDS, code);
         const bool both_add = grain.write.adds && access.adds;
-        if (grain.write.kind && !both_add && !ordered(grain.write, now)) {
+        const bool unused = intent == READS && read_ahead(shared, now.kernel, now.ahead, grain.write.kernel, grain.write.ahead);
+        if (grain.write.kind && !both_add && !unused && !ordered(grain.write, now)) {
             const char* what = intent == READS ? "a race: a read of what another thread writes" : "a race: two threads write";
             stop_for_race(what, grain.write.code, code);
         }
@@ -191,7 +196,8 @@ void come(const void* to, size_t bytes, Intent intent, const void* code) {
             add_read(grain.read, access);
             continue;
         }
-        if (grain.read.kind && !ordered(grain.read, now))
+        const bool was_unused = read_ahead(shared, grain.read.kernel, grain.read.ahead, now.kernel, now.ahead);
+        if (grain.read.kind && !was_unused && !ordered(grain.read, now))
             stop_for_race("a race: a write of what another thread reads", grain.read.code, code);
         grain.write = access;
         grain.read = Access();

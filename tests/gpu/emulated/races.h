@@ -7,6 +7,7 @@ struct Standing {
     unsigned kernel, block, thread;
     unsigned ended;               // All kernels up to this one had ended when its own began,
     bool waited;                  // and by now all before its own have.
+    bool ahead;                   // It has not come to `wait_for_previous`.
     bool looks;                   // Whether shared memory counts: of many blocks that of one in four, drawn.
     unsigned all, some, in_warp;  // The last meeting of the block, of its first warps and of the warp that it left.
     unsigned fences;              // How often it called `__threadfence`.
