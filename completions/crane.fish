@@ -232,7 +232,7 @@ json\t'One object on one line'
 ndjson\t'One object a token, and the whole object last'"
 complete -c crane -n "__fish_crane_using_subcommand run" -l logprobs -d 'For each output token, its log-probability and those of the K likeliest (in JSON; at most the vocabulary)' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -s o -l output -d 'Write to a file, which appears when it is complete, or grows line by line with --batch (\'-\': stdout)' -r -F
-complete -c crane -n "__fish_crane_using_subcommand run" -l receipt -d 'Write what determines the answer, for \'crane replay\'' -r -F
+complete -c crane -n "__fish_crane_using_subcommand run" -l receipt -d 'Write what determines the answer, for \'crane replay\' (\'-\': stdout, where the answer goes to a file)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l batch -d 'Answer a file of prompts, one JSON object a line: "prompt" or "messages", and if wanted "id", "system", "raw", "prefill", "schema", "regex" and the flags of generation ("max_tokens", "temperature", …); one line a line comes out, in the same order (\'-\': stdin)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand run" -l parallel -d 'Answer so many prompts at the same time; the answers do not depend on it [default: 8, fewer where memory is short]' -r
 complete -c crane -n "__fish_crane_using_subcommand run" -l think -d 'Whether a model that can think does so before it answers [default: as its template says; off where the answer has a structure]' -r -f -a "on\t''
@@ -375,7 +375,7 @@ complete -c crane -n "__fish_crane_using_subcommand chat" -l json -d 'Print JSON
 complete -c crane -n "__fish_crane_using_subcommand chat" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crane -n "__fish_crane_using_subcommand tts" -s m -l model -d 'The model: an alias, org/repo or a Spark-TTS folder' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -s f -l file -d 'Read the text from a file (\'-\' is stdin)' -r -F
-complete -c crane -n "__fish_crane_using_subcommand tts" -s o -l output -d 'Where the speech goes (\'-\': stdout) [default: out.wav]' -r -F
+complete -c crane -n "__fish_crane_using_subcommand tts" -s o -l output -d 'Where the speech goes (\'-\': stdout) [default: out.wav, or out.raw with --format raw]' -r -F
 complete -c crane -n "__fish_crane_using_subcommand tts" -l format -d 'WAV, or 16-bit little-endian samples without a header' -r -f -a "wav\t''
 raw\t''"
 complete -c crane -n "__fish_crane_using_subcommand tts" -l gender -d 'A described voice: female or male [default: female]' -r -f -a "female\t''
@@ -400,7 +400,7 @@ none\t''"
 complete -c crane -n "__fish_crane_using_subcommand tts" -l pause -d 'Seconds of silence between pieces; two and a half times as long between paragraphs' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -l retries -d 'How often an answer that is no speech is tried again with another seed' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -s n -l max-tokens -d 'Tokens of a piece at most [default: 3000, and what the text can take]' -r
-complete -c crane -n "__fish_crane_using_subcommand tts" -l tokens-out -d 'Write what was spoken as numbers, to be spoken again with --tokens' -r -F
+complete -c crane -n "__fish_crane_using_subcommand tts" -l tokens-out -d 'Write what was spoken as numbers, to be spoken again with --tokens (\'-\': stdout)' -r -F
 complete -c crane -n "__fish_crane_using_subcommand tts" -l tokens -d 'Speak the tokens of such a file, without the language model' -r -F
 complete -c crane -n "__fish_crane_using_subcommand tts" -l temp -l temperature -d 'Temperature; 0 always takes the likeliest token' -r
 complete -c crane -n "__fish_crane_using_subcommand tts" -l top-k -d 'Sample from the K likeliest tokens (0: from all)' -r
