@@ -20,6 +20,7 @@ pub mod kernels;
 pub mod models;
 pub mod nn;
 pub mod speech;
+mod stack;
 pub mod text;
 pub mod vision;
 pub mod weights;

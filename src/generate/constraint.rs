@@ -8,7 +8,10 @@ mod finite;
 mod formats;
 mod grammar;
 mod keywords;
+mod numbers;
+mod objects;
 mod schema;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
@@ -77,10 +80,8 @@ impl Constraint {
     /// # Errors
     /// A grammar that names a special token which the vocabulary lacks, one that is too large.
     pub fn new(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<Self, ConstraintError> {
-        let parser = vocabulary
-            .factory()
-            .create_parser(grammar.compiled())
-            .map_err(|error| grammar.error(&error))?;
+        let compile = || vocabulary.factory().create_parser(grammar.compiled());
+        let parser = stack::large(compile)?.map_err(|error| grammar.error(&error))?;
         Ok(Self {
             ends: parser.token_env.tok_trie().eos_tokens().to_vec(),
             matcher: Matcher::new(Ok(parser)),

@@ -2,7 +2,8 @@
 //!
 //! The environment is Jinja2's with `trim_blocks`, `lstrip_blocks` and loop controls, Python's string methods,
 //! `raise_exception`, `strftime_now`, a `tojson` that writes as `json.dumps` does, and `{% generation %}` blocks,
-//! which only mark text. A template is somebody else's program: its steps and its output are bounded.
+//! which only mark text. A template is somebody else's program: its size, its steps and its output are bounded, and it has
+//! a stack that fits what these bounds let nest.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +26,17 @@ mod values;
 const BASE_FUEL: u64 = 2_000_000;
 /// Steps more for every message, and for every byte of its content.
 const FUEL_A_MESSAGE: u64 = 20_000;
+
+/// Steps that the longest conversation may cost. Each may nest a value deeper by one level, and printing or dropping one
+/// costs 300 bytes of stack a level.
+const MAX_FUEL: u64 = 3_000_000;
+
+/// Bytes of a template; those of published models have 30,000 at most. The parser takes 500 bytes of stack for each sign
+/// or operator that stands before another, and has no limit of its own.
+const MAX_SOURCE: usize = 128 << 10;
+
+/// Fits both, twice; the tests try what is just within them. Only what is used of it costs memory.
+const STACK: usize = 1 << 30;
 
 /// A chat template (Jinja), rendered as transformers renders it.
 #[derive(Debug, Clone)]
@@ -142,8 +154,17 @@ impl ChatTemplate {
         add_generation_prompt: bool,
         variables: &Map<String, Json>,
     ) -> Result<String, TextError> {
-        self.try_render(messages, add_generation_prompt, variables)
-            .map_err(|e| TextError::template(&self.file, reason(&e)))
+        let refuse = |reason| TextError::template(&self.file, reason);
+        if self.source.len() > MAX_SOURCE {
+            return Err(refuse(format!(
+                "it has {} bytes, and {MAX_SOURCE} are allowed",
+                self.source.len()
+            )));
+        }
+        let render = || self.try_render(messages, add_generation_prompt, variables);
+        crate::stack::large(STACK, render)
+            .map_err(|error| refuse(format!("no stack of {STACK} bytes for it ({error})")))?
+            .map_err(|error| refuse(reason(&error)))
     }
 
     fn try_render(
@@ -158,7 +179,7 @@ impl ChatTemplate {
             .sum();
         let fuel = BASE_FUEL + FUEL_A_MESSAGE * messages.len() as u64 + bytes as u64;
         let mut env = environment()?;
-        env.set_fuel(Some(fuel));
+        env.set_fuel(Some(fuel.min(MAX_FUEL)));
 
         let mut context: BTreeMap<&str, Value> = BTreeMap::new();
         context.insert("tools", Value::from(()));

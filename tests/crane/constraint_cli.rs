@@ -1,5 +1,7 @@
 //! Flags for the structure of an answer that cannot work: one line, before any model is sought.
 
+use serde_json::{json, Map, Value};
+
 use super::cli::{crane, fails};
 
 fn refused(flags: &[&str], code: i32, words: &[&str]) {
@@ -125,4 +127,45 @@ fn a_sound_structure_comes_as_far_as_the_model() {
     ] {
         refused(flags, 3, &["no-such-model"]);
     }
+}
+
+#[test]
+fn deep_structures_are_2_and_an_error_of_their_line_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("deep");
+    let name = file.to_str().unwrap();
+    let links = 20_000;
+    let next = |i: usize| json!({ "$ref": format!("#/$defs/a{}", i + 1) });
+    let mut defs: Map<String, Value> = (0..links).map(|i| (format!("a{i}"), next(i))).collect();
+    defs.insert(format!("a{links}"), json!({"type": "integer"}));
+    let schema = json!({"$ref": "#/$defs/a0", "$defs": defs});
+    std::fs::write(&file, schema.to_string()).unwrap();
+    refused(&["--schema", name], 2, &["too deeply nested"]);
+    let rules: String = (0..links).map(|i| format!("a{i}: a{}\n", i + 1)).collect();
+    let grammar = format!("start: a0\n{rules}a{links}: \"a\"\n");
+    std::fs::write(&file, &grammar).unwrap();
+    refused(&["--grammar", name], 2, &["too deeply nested"]);
+
+    let lines = [
+        json!({"prompt": "a", "max_tokens": 1}),
+        json!({"prompt": "b", "max_tokens": 1, "schema": schema}),
+        json!({"prompt": "c", "max_tokens": 1, "grammar": grammar}),
+        json!({"prompt": "d", "max_tokens": 1}),
+    ];
+    std::fs::write(&file, lines.map(|line| line.to_string()).join("\n")).unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/qwen3");
+    let ran = crane()
+        .args(["run", model, "--device", "cpu", "--batch", name])
+        .output()
+        .unwrap();
+    let answers: Vec<Value> = String::from_utf8(ran.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let codes: Vec<Option<i64>> = answers
+        .iter()
+        .map(|a| a["error"]["code"].as_i64())
+        .collect();
+    assert_eq!(codes, [None, Some(2), Some(2), None], "{answers:?}");
 }

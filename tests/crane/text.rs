@@ -1,5 +1,6 @@
 //! Templates and token ids against transformers' and `tokenizers`' own (tests/reference/text_*.py).
 
+mod deep_templates;
 mod files;
 mod templates;
 

@@ -4,25 +4,29 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// Whether `root` has a finite value. `references` are all that its `$ref`s name; `named` finds their schemas.
+/// Whether `root` has a finite value. `references` are all that its `$ref`s name, each once; `named` finds their schemas.
 pub(super) fn has_an_end<'a>(
     root: &Value,
-    references: &HashSet<String>,
+    references: &[String],
     named: &dyn Fn(&str) -> Option<&'a Value>,
 ) -> bool {
     // The least set of references with an end: those that need none without one.
     let mut ending: HashSet<&str> = HashSet::new();
+    let mut left: Vec<&str> = references.iter().map(String::as_str).collect();
     loop {
-        let more: Vec<&str> = references
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !ending.contains(name))
-            .filter(|name| named(name).is_none_or(|schema| ends(schema, &ending)))
-            .collect();
-        if more.is_empty() {
+        let before = left.len();
+        // Backwards and forwards in turn: a chain takes one pass, whichever way it runs.
+        left.reverse();
+        left.retain(|name| {
+            let ended = named(name).is_none_or(|schema| ends(schema, &ending));
+            if ended {
+                ending.insert(name);
+            }
+            !ended
+        });
+        if left.len() == before {
             return ends(root, &ending);
         }
-        ending.extend(more);
     }
 }
 

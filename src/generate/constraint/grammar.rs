@@ -7,7 +7,7 @@ use llguidance::{regex_to_lark, Matcher};
 use serde_json::{json, Value};
 
 use super::vocabulary::{environment, factory, special};
-use super::{schema, ConstraintError};
+use super::{schema, stack, ConstraintError};
 
 /// A structure as the user names it.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,12 +66,19 @@ impl Grammar {
                 if text.trim().is_empty() {
                     return Err(ConstraintError::Lark("it is empty".into()));
                 }
+                let most = stack::most_levels(&text);
+                if most > stack::MAX_LEVELS {
+                    return Err(ConstraintError::Lark(format!(
+                        "it may be too deeply nested: it has {most} colons, brackets and tildes, and {} are allowed",
+                        stack::MAX_LEVELS
+                    )));
+                }
                 names = special_names(&text);
                 (Kind::Lark, TopLevelGrammar::from_lark(text))
             }
         };
         let grammar = Self { kind, top, notes };
-        grammar.check(&names)?;
+        stack::large(|| grammar.check(&names))??;
         Ok(grammar)
     }
 
@@ -93,11 +100,26 @@ impl Grammar {
             .create_parser(self.compiled())
             .map_err(|error| self.error(&error))?;
         let mut matcher = Matcher::new(Ok(parser));
-        match matcher.compute_mask() {
-            Ok(_) => Ok(()),
-            Err(error) if is_dead_end(&error) => Err(ConstraintError::Nothing(self.name())),
-            Err(error) => Err(ConstraintError::TooComplex(first_line(&error))),
+        let first = match matcher.compute_mask() {
+            Ok(mask) => mask,
+            Err(error) if is_dead_end(&error) => return Err(ConstraintError::Nothing(self.name())),
+            Err(error) => return Err(ConstraintError::TooComplex(first_line(&error))),
+        };
+        // Where an object begins, all that may come first in it is followed at once.
+        let object = u32::from(b'{');
+        if self.kind == Kind::Schema && first.is_allowed(object) {
+            let begun = matcher.consume_token(object);
+            begun
+                .and_then(|()| matcher.compute_mask())
+                .map_err(|error| {
+                    ConstraintError::Schema(format!(
+                        "too much may come first in an object ({}); let fewer properties be left out, or give fewer \
+                         alternatives",
+                        first_line(&error)
+                    ))
+                })?;
         }
+        Ok(())
     }
 
     fn name(&self) -> &'static str {
@@ -110,7 +132,11 @@ impl Grammar {
 
     /// What the parser says, in the user's terms.
     pub(super) fn error(&self, error: &anyhow::Error) -> ConstraintError {
-        let text = first_line(error);
+        let mut text = first_line(error);
+        // An assertion of the parser's, on the number of its symbols for one.
+        if let Some(what) = text.strip_prefix("panic: ") {
+            text = format!("it is too large for the parser ({what})");
+        }
         match self.kind {
             Kind::Schema => {
                 let schema = self

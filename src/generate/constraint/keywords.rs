@@ -1,5 +1,7 @@
 //! The words of JSON Schema, and what may stand under each.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// What stands under a keyword.
@@ -195,8 +197,13 @@ pub(super) fn is_schema(value: &Value) -> bool {
     value.is_object() || value.is_boolean()
 }
 
+/// Whether no text in `values` is there twice.
 fn distinct(values: &[Value]) -> bool {
-    (1..values.len()).all(|i| !values[..i].contains(&values[i]))
+    let mut seen = HashSet::new();
+    values
+        .iter()
+        .filter_map(Value::as_str)
+        .all(|text| seen.insert(text))
 }
 
 /// A value as messages show it.

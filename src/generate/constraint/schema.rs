@@ -16,13 +16,7 @@ use serde_json::{json, Map, Value};
 
 use super::formats::{self, Format};
 use super::keywords::{self, Kind};
-use super::{finite, ConstraintError};
-
-/// The largest whole number up to which f64, and so every JSON reader, keeps all.
-const MOST: u64 = (1 << 53) - 1;
-
-/// The step of numbers where the schema names none.
-const FINEST: f64 = 1e-6;
+use super::{finite, numbers, objects, stack, ConstraintError};
 
 /// Deeper ones are no schema that a person wrote, and cost the stack.
 const MAX_DEPTH: usize = 100;
@@ -42,13 +36,26 @@ pub(super) fn prepare(
         references: Vec::new(),
     };
     walker.schema(&mut schema, "#", 0)?;
-    let mut named = HashSet::new();
+    let mut named: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     // What a reference names need not stand where a schema is expected.
     while let Some((place, target)) = walker.references.pop() {
         let unknown = || not_a_schema(&place, format!("its $ref {target:?} names nothing in it"));
         let found = find_mut(&mut schema, &target).ok_or_else(unknown)?;
         walker.schema(found, target.trim_end_matches('/'), 0)?;
-        named.insert(target);
+        if seen.insert(target.clone()) {
+            named.push(target);
+        }
+    }
+    let targets = named.iter().filter_map(|target| find(&schema, target));
+    let most = stack::levels(&schema) + targets.map(stack::levels).sum::<usize>();
+    if most > stack::MAX_LEVELS {
+        return Err(ConstraintError::Schema(format!(
+            "it may be too deeply nested: {} references lead through up to {most} levels, more than {}; put what is \
+             small where it is used, without a $ref",
+            named.len(),
+            stack::MAX_LEVELS
+        )));
     }
     if !finite::has_an_end(&schema, &named, &|target| find(&schema, target)) {
         let reason =
@@ -204,8 +211,9 @@ impl Walker<'_> {
         map.retain(|keyword, _| {
             !without_effect.contains(keyword) || !keywords::is_keyword(keyword)
         });
-        countable(map, place)?;
-        bound_numbers(map);
+        objects::countable(map, place)?;
+        numbers::bound(map);
+        numbers::close(map);
         self.format(map, place)
     }
 
@@ -294,70 +302,5 @@ impl Walker<'_> {
                 Ok(())
             }
         }
-    }
-}
-
-/// Refuses numbers of properties that the parser does not see to.
-fn countable(map: &Map<String, Value>, place: &str) -> Result<(), ConstraintError> {
-    let count = |keyword: &str| map.get(keyword).and_then(Value::as_u64);
-    let required = map.get("required").and_then(Value::as_array);
-    let required = required.map_or(0, Vec::len) as u64;
-    if let Some(most) = count("maxProperties").filter(|most| *most < required) {
-        return Err(ConstraintError::Unsatisfiable(format!(
-            "maxProperties is {most} and required lists {required} (at {place})"
-        )));
-    }
-    let patterns = map.get("patternProperties").and_then(Value::as_object);
-    if patterns.is_some_and(|patterns| patterns.values().any(|value| value == &Value::Bool(false)))
-    {
-        return Err(ConstraintError::NotEnforced {
-            place: place.into(),
-            keyword: "patternProperties".into(),
-            remedy: "that a name may not come shows only when it has come; allow the others by a pattern, with \
-                     additionalProperties false"
-                .into(),
-        });
-    }
-    let least = count("minProperties").unwrap_or(0);
-    let closed = map.get("additionalProperties") == Some(&Value::Bool(false))
-        && !map.contains_key("patternProperties");
-    if least > 1 && least > required && !closed {
-        return Err(ConstraintError::NotEnforced {
-            place: place.into(),
-            keyword: "minProperties".into(),
-            remedy: "a name that the schema does not list may come twice; list the properties in required".into(),
-        });
-    }
-    Ok(())
-}
-
-/// Numbers of a size that every reader keeps, where the schema does not say more.
-fn bound_numbers(map: &mut Map<String, Value>) {
-    const LOWER: [&str; 2] = ["minimum", "exclusiveMinimum"];
-    const UPPER: [&str; 2] = ["maximum", "exclusiveMaximum"];
-    const OTHERS: [&str; 6] = ["enum", "const", "$ref", "anyOf", "oneOf", "allOf"];
-    let is_type = |name: &str| match map.get("type") {
-        Some(Value::Array(types)) => types.iter().any(|known| known == name),
-        Some(known) => known == name,
-        None => false,
-    };
-    let fractions = is_type("number");
-    if !(fractions || is_type("integer")) || OTHERS.iter().any(|keyword| map.contains_key(*keyword))
-    {
-        return;
-    }
-    let value = |keyword: &&str| map.get(*keyword).and_then(Value::as_f64);
-    let lower = LOWER.iter().find_map(value);
-    let upper = UPPER.iter().find_map(value);
-    let most = MOST as f64;
-    if lower.is_none() && upper.is_none_or(|upper| upper > -most) {
-        map.insert("minimum".into(), (-(MOST as i64)).into());
-    }
-    if upper.is_none() && lower.is_none_or(|lower| lower < most) {
-        map.insert("maximum".into(), MOST.into());
-    }
-    let width = upper.unwrap_or(most) - lower.unwrap_or(-most);
-    if fractions && width >= 100.0 * FINEST && !map.contains_key("multipleOf") {
-        map.insert("multipleOf".into(), FINEST.into());
     }
 }

@@ -3,6 +3,10 @@ use serde_json::json;
 use super::vocabulary::special;
 use super::*;
 
+mod deep;
+mod numbers;
+mod objects;
+
 const END: u32 = 265;
 const OTHER_END: u32 = 266;
 const TOOL: u32 = 264;

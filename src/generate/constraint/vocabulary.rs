@@ -66,6 +66,10 @@ fn word(tokenizer: &Tokenizer, id: u32) -> Vec<u8> {
     }
 }
 
+/// States of the parser that one place of an answer may have: four for each property that may be left out
+/// ([`super::objects::MAX_OPTIONAL`]), one for each alternative.
+const MAX_ROW: usize = 10_000;
+
 /// More than the longest token of any model; what the trie can hold is a little less than 1,024.
 const MAX_TOKEN_BYTES: usize = 512;
 
@@ -97,6 +101,8 @@ pub(super) fn factory(env: &TokEnv, slices: &[String]) -> Result<ParserFactory, 
     let mut factory = ParserFactory::new(env, InferenceCapabilities::default(), slices)
         .map_err(|error| ConstraintError::TooComplex(first_line(&error)))?;
     factory.quiet();
-    factory.limits_mut().verbose_errors = false;
+    let limits = factory.limits_mut();
+    limits.verbose_errors = false;
+    limits.max_items_in_row = MAX_ROW;
     Ok(factory)
 }
