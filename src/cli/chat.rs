@@ -28,6 +28,7 @@ use crate::text::Message;
 use crate::weights::Quant;
 
 use super::constraint::{Asked, ConstraintArgs, Guide};
+use super::devices::Freed;
 use super::exit::{self, CliError};
 use super::global::QuantArgs;
 use super::input;
@@ -117,7 +118,7 @@ pub fn run(args: &ChatArgs, settings: &Settings, out: &mut dyn Write) -> anyhow:
     let first = first(args.initial.as_deref(), settings)?;
     let quant = args.quant.quant.choice();
     let opening = find(&model, settings, quant, args.sampling.ctx_size)?;
-    let mut session = opening.place(settings, 0)?.load()?;
+    let mut session = opening.place(settings, Freed::default())?.load()?;
     let guide = asked.clone().prepare(&mut session, settings)?;
     session.announce(settings);
     let entry = Entry {

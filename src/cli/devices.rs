@@ -19,7 +19,7 @@ use crate::hub;
 
 use super::settings::Settings;
 
-pub use pick::{pick, Picked, Wanted};
+pub use pick::{pick, Freed, Picked, Wanted};
 pub use place::Place;
 pub use purpose::Purpose;
 
@@ -99,12 +99,10 @@ fn survey(settings: &Settings) -> Report {
     devices.extend(nvidia::probes());
     devices.push(probe("metal", pick::metal().map(drop)));
     // As `pick` does, without opening anything once more.
-    let gpus = devices[1..].iter();
-    let first = ["cuda:0", "metal"];
+    let mut gpus = devices[1..].iter();
     let auto = gpus
-        .filter(|probe| probe.usable)
-        .map(|probe| probe.name.clone())
-        .find(|name| first.contains(&name.as_str()));
+        .find(|probe| probe.usable)
+        .map(|probe| probe.name.clone());
     Report {
         cpu: Cpu {
             model: cpu_model(),

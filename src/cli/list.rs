@@ -10,6 +10,7 @@ use crate::hub::{catalogue, human_bytes};
 use crate::weights::{Checkpoint, Header};
 
 use super::settings::Settings;
+use super::terminal::plain;
 
 /// What `crane list` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -53,12 +54,12 @@ pub fn run(args: ListArgs, settings: &Settings, out: &mut dyn Write) -> anyhow::
     rows.extend(models.iter().map(|m| {
         let facts = Facts::read(m);
         [
-            m.label().to_string(),
+            plain(m.label()),
             match m.missing.is_empty() {
                 true => human_bytes(m.bytes),
                 false => format!("{} (incomplete)", human_bytes(m.bytes)),
             },
-            facts.architecture.unwrap_or_else(|| "?".into()),
+            facts.architecture.map_or("?".into(), |name| plain(&name)),
             facts.parameters_m.map_or("?".into(), parameters),
             facts.quant.unwrap_or_else(|| "?".into()),
             m.last_used.map_or("never".into(), ago),

@@ -109,8 +109,12 @@ impl Write for Sink<'_> {
 
 /// Refuses two outputs, each with what asks for it, that go to one place: stdout (`-`), or one file.
 pub fn apart(one: (&str, &Path), other: (&str, &Path)) -> Result<(), CliError> {
+    let stdout = Path::new("-");
+    // Where that is a file, its name is its place too.
+    let behind = Path::new("/dev/stdout").canonicalize();
+    let behind = behind.ok().filter(|file| file.is_file());
     let place = |path: &Path| match (path.canonicalize(), path.parent(), path.file_name()) {
-        _ if path == Path::new("-") => Some(path.to_path_buf()),
+        _ if path == stdout => Some(behind.clone().unwrap_or_else(|| stdout.to_path_buf())),
         // A device takes all that comes.
         (Ok(found), ..) => found.is_file().then_some(found),
         (Err(_), Some(folder), Some(name)) => {
@@ -127,7 +131,7 @@ pub fn apart(one: (&str, &Path), other: (&str, &Path)) -> Result<(), CliError> {
             "{} and {} both go to {}; name another file for one of them",
             one.0,
             other.0,
-            match first == Path::new("-") {
+            match one.1 == stdout || other.1 == stdout {
                 true => "stdout".into(),
                 false => one.1.display().to_string(),
             }

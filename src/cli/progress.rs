@@ -13,6 +13,7 @@ use crate::hub::{human_bytes, Progress};
 
 use super::interrupt;
 use super::settings::Settings;
+use super::terminal::plain;
 
 /// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -86,6 +87,7 @@ impl Reporter {
 
     /// One line on stderr, above the bars. That nobody can read it is no reason to stop.
     fn line(&self, text: &str) {
+        let text = plain(text);
         let write = || drop(writeln!(std::io::stderr(), "{text}"));
         match &self.style {
             Style::Bars(bars) => bars.suspend(write),
@@ -107,7 +109,7 @@ impl Reporter {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━╸ "));
         }
-        bar.set_message(short(file));
+        bar.set_message(plain(&short(file)));
         bars.add(bar)
     }
 }

@@ -12,6 +12,7 @@ use super::interrupt;
 use super::progress::{Mode, Reporter};
 use super::session;
 use super::settings::Settings;
+use super::terminal::plain;
 
 /// What `crane pull` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -107,7 +108,7 @@ fn show_plan(plan: &Plan, out: &mut dyn Write) -> std::io::Result<()> {
             n if Some(n) == file.bytes => "  (in the cache)".into(),
             n => format!("  ({} in the cache)", human_bytes(n)),
         };
-        writeln!(out, "  {size:>10}  {}{state}", file.name)?;
+        writeln!(out, "  {size:>10}  {}{state}", plain(&file.name))?;
     }
     let known = |bytes: Option<u64>| bytes.map_or("an unknown amount".into(), human_bytes);
     writeln!(

@@ -12,6 +12,7 @@ use crate::generate::{FinishReason, GenerateOptions, Output, Sampler, SamplingSe
 use crate::kernels::{CacheType, Simd};
 use crate::models::NO_TOKEN;
 use crate::text::Tokenizer;
+use crate::weights::DTypeChoice;
 
 use super::constraint::{Asked, Guide, Structure};
 use super::exit::CliError;
@@ -190,18 +191,22 @@ pub fn replay(args: &ReplayArgs, settings: &Settings, out: &mut dyn Write) -> an
             DeviceChoice::Auto => receipt.device.parse().map_err(|_| damaged("device"))?,
             asked => asked,
         },
-        dtype: DTypeArg::from_str(&receipt.dtype, false)
-            .map_err(|_| damaged("dtype"))?
-            .into(),
-        cache: match &receipt.cache_type {
-            Some(kind) => Some(
+        dtype: match settings.dtype {
+            DTypeChoice::Auto => DTypeArg::from_str(&receipt.dtype, false)
+                .map_err(|_| damaged("dtype"))?
+                .into(),
+            asked => asked,
+        },
+        cache: match (settings.cache, &receipt.cache_type) {
+            (None, Some(kind)) => Some(
                 kind.parse::<CacheType>()
                     .map_err(|_| damaged("cache_type"))?,
             ),
-            None => None,
+            (asked, _) => asked,
         },
         ..settings.clone()
     };
+    let cached = |kind: Option<String>| kind.unwrap_or_else(|| "auto".into());
     let quant = QuantArg::from_str(&receipt.quant, false).map_err(|_| damaged("quant"))?;
     let asked = match &receipt.structure {
         Some(structure) => Asked::again(structure)?,
@@ -222,6 +227,16 @@ pub fn replay(args: &ReplayArgs, settings: &Settings, out: &mut dyn Write) -> an
         ("crane", receipt.crane.as_str(), env!("CARGO_PKG_VERSION")),
         ("the instruction set", &receipt.simd, Simd::detect().name()),
         ("the device", &receipt.device, session.device()),
+        (
+            "--dtype",
+            &receipt.dtype,
+            &spelled(&DTypeArg::from(settings.dtype)),
+        ),
+        (
+            "--cache-type",
+            &cached(receipt.cache_type.clone()),
+            &cached(settings.cache.map(|kind| kind.to_string())),
+        ),
         (
             "the sampler's order",
             &receipt.sampler.order.join(", "),

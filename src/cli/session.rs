@@ -17,7 +17,7 @@ use crate::vision::{Form, Glance, Look, Viewer, VisionError};
 use crate::weights::{Checkpoint, Format, LoadOptions, Loader};
 
 use super::defaults::Defaults;
-use super::devices::{Place, Purpose};
+use super::devices::{Freed, Place, Purpose};
 use super::exit::CliError;
 use super::interrupt;
 use super::progress::{Mode, Reporter};
@@ -59,7 +59,7 @@ impl Session {
     /// Finds the model's files (fetching what is missing), reads and loads them.
     pub fn open(model: &str, settings: &Settings, wish: Wish) -> anyhow::Result<Self> {
         let opening = Opening::find(model, settings, wish)?;
-        opening.place(settings, 0)?.load()
+        opening.place(settings, Freed::default())?.load()
     }
 
     /// Says the notes on stderr, each once, when all that can be refused has been looked at: an error stands alone.
@@ -86,12 +86,16 @@ impl Session {
         memory::available()
     }
 
-    /// Bytes of a GPU's memory that it holds.
-    pub fn gpu_bytes(&self) -> u64 {
+    /// What it holds of a GPU's memory.
+    pub fn held(&self) -> Freed {
         #[cfg(feature = "cuda")]
-        return self.place.options.gpu.as_ref().map_or(0, |gpu| gpu.held());
+        let bytes = self.place.options.gpu.as_ref().map_or(0, |gpu| gpu.held());
         #[cfg(not(feature = "cuda"))]
-        0
+        let bytes = 0;
+        Freed {
+            device: self.place.name.clone(),
+            bytes,
+        }
     }
 
     /// Lets go of the weights and of what looks at images, for a model that has no room beside them.

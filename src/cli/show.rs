@@ -13,6 +13,7 @@ use crate::weights::{histogram, Checkpoint};
 use super::exit::CliError;
 use super::session;
 use super::settings::Settings;
+use super::terminal::plain;
 use facts::Facts;
 
 /// The model's files; a question about a model does not fetch gigabytes of it.
@@ -237,17 +238,6 @@ fn template(whole: bool, template: Option<&str>, out: &mut dyn Write) -> anyhow:
     Ok(())
 }
 
-/// Text of a file that anyone may have written, without the control characters that steer a terminal.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
-
 /// `134.5 M (134,515,008)`.
 fn count(n: u64) -> String {
     let short = match n {
@@ -280,11 +270,6 @@ mod tests {
         assert_eq!(count(576), "576");
         assert_eq!(count(134_515_008), "134.5 M (134,515,008)");
         assert_eq!(count(1_543_714_304), "1.54 B (1,543,714,304)");
-    }
-
-    #[test]
-    fn terminal_escapes_in_a_header_are_not_obeyed() {
-        assert_eq!(plain("a\u{1b}[2Jb\tc\r"), "a\u{fffd}[2Jb c\u{fffd}");
     }
 
     #[test]

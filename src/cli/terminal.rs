@@ -29,11 +29,23 @@ impl Terminal {
 
     /// One line on stderr. That nobody can read it is no reason to stop.
     pub fn note(&self, message: &str) {
+        let message = plain(message);
         let _ = match self.stderr_color {
             true => writeln!(io::stderr(), "\x1b[2m{message}\x1b[0m"),
             false => writeln!(io::stderr(), "{message}"),
         };
     }
+}
+
+/// Text of a file that anyone may have written, without the control characters that steer a terminal.
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
 }
 
 fn colored(choice: ColorChoice, is_terminal: bool, get: &dyn Fn(&str) -> Option<String>) -> bool {
@@ -71,6 +83,11 @@ pub fn clap_color(typed: &[OsString]) -> clap::ColorChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminal_escapes_of_others_are_not_obeyed() {
+        assert_eq!(plain("a\u{1b}[2Jb\tc\r"), "a\u{fffd}[2Jb c\u{fffd}");
+    }
 
     #[test]
     fn colours_go_to_terminals_that_want_them() {

@@ -13,6 +13,7 @@ use crate::weights::Checkpoint;
 use super::interrupt;
 use super::progress::{Mode, Reporter};
 use super::settings::Settings;
+use super::terminal::plain;
 
 /// What `crane verify` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -113,6 +114,7 @@ fn show(
         return Ok(());
     }
     for file in checked {
+        let file_name = plain(&file.name);
         let state = match &file.state {
             State::Ok if repaired => "repaired".to_string(),
             State::Ok => "ok".into(),
@@ -122,8 +124,8 @@ fn show(
         };
         // A single file is its own name.
         match name.ends_with(&file.name) {
-            true => writeln!(out, "{name}: {state}")?,
-            false => writeln!(out, "{name}/{}: {state}", file.name)?,
+            true => writeln!(out, "{}: {state}", plain(name))?,
+            false => writeln!(out, "{}/{file_name}: {state}", plain(name))?,
         }
     }
     Ok(())

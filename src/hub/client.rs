@@ -96,6 +96,15 @@ impl<'a> Client<'a> {
                 settings.endpoint
             )));
         }
+        let token = settings.token.as_deref().unwrap_or_default();
+        // It would fail at each request as if the hub were away.
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(HubError::BadReference(
+                "the token given (HF_TOKEN, or the token file of `hf auth login`) has characters that no token has; \
+                 copy it again from https://huggingface.co/settings/tokens"
+                    .into(),
+            ));
+        }
         let tls = tls(settings)?;
         Ok(Self {
             direct: agent(settings, &tls, None)?,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::cache::RepoCache;
-use super::store::StoredModel;
+use super::store::{self, StoredModel};
 use super::{lock, HubError};
 
 /// What removing models deletes.
@@ -24,13 +24,17 @@ pub struct Removal {
     repos: BTreeSet<String>,
 }
 
-/// Works out what removing `models` deletes: nothing that another snapshot still points to.
+/// Works out what removing `models` deletes: nothing that a snapshot still points to that is listed beside them.
 pub fn plan(cache_dir: &Path, models: &[StoredModel]) -> Removal {
     let mut removal = Removal::default();
     for model in models {
-        let folder = RepoCache::new(cache_dir, &model.repo).snapshot(&model.commit);
-        let names = model.files.iter().map(|f| &f.name).chain(&model.missing);
-        removal.links.extend(names.map(|n| folder.join(n)));
+        let cache = RepoCache::new(cache_dir, &model.repo);
+        let hidden = store::hidden_behind(&cache, model);
+        for commit in hidden.iter().chain([&model.commit]) {
+            let folder = cache.snapshot(commit);
+            let names = model.files.iter().map(|f| &f.name).chain(&model.missing);
+            removal.links.extend(names.map(|n| folder.join(n)));
+        }
         removal.models.push(model.name.clone());
         removal.repos.insert(model.repo.clone());
     }
@@ -111,6 +115,7 @@ mod tests {
     #[test]
     fn a_blob_that_another_snapshot_needs_survives() {
         let (dir, cache) = example();
+        cache.set_ref("tagged", "c0").expect("ref");
         let model = find(dir.path(), "qwen2.5-0.5b:q8_0").expect("there");
         let removal = plan(dir.path(), &model);
         assert_eq!(
@@ -128,6 +133,17 @@ mod tests {
             None,
             "the empty snapshot's branch is gone"
         );
+    }
+
+    #[test]
+    fn what_a_branch_has_left_behind_goes_along() {
+        let (dir, cache) = example();
+        let model = find(dir.path(), "qwen2.5-0.5b:q8_0").expect("there");
+        let removal = plan(dir.path(), &model);
+        assert_eq!((removal.links.len(), removal.bytes), (2, 5));
+        remove(dir.path(), &removal).expect("removes");
+        assert_eq!(cache.commits(), ["c1"]);
+        assert!(find(dir.path(), "Qwen/Qwen2.5-0.5B-Instruct-GGUF@c0").is_err());
     }
 
     #[test]

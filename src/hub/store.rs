@@ -56,7 +56,8 @@ pub fn list(cache_dir: &Path) -> Result<Vec<StoredModel>, HubError> {
             for model in at_commit(&cache, &commit) {
                 // The stand-in for a commit is of no interest once the branch has the same file.
                 let known = models.iter().skip(of_repo).any(|m: &StoredModel| {
-                    m.name == model.name || (model.revisions.is_empty() && same_blobs(m, &model))
+                    m.name == model.name
+                        || (model.revisions.is_empty() && same_blobs(&cache, m, &model))
                 });
                 if !known {
                     models.push(model);
@@ -68,14 +69,25 @@ pub fn list(cache_dir: &Path) -> Result<Vec<StoredModel>, HubError> {
     Ok(models)
 }
 
-fn same_blobs(a: &StoredModel, b: &StoredModel) -> bool {
+fn same_blobs(cache: &RepoCache, a: &StoredModel, b: &StoredModel) -> bool {
     let key = |m: &StoredModel| -> Vec<_> {
-        m.files
-            .iter()
-            .map(|f| (f.name.clone(), f.sha256.clone()))
-            .collect()
+        let etag = |f: &StoredFile| (f.name.clone(), cache.etag_of(&m.commit, &f.name));
+        m.files.iter().map(etag).collect()
     };
     key(a) == key(b)
+}
+
+/// Commits no branch stands at any more that have all files of `model`: they are not listed beside it.
+pub(super) fn hidden_behind(cache: &RepoCache, model: &StoredModel) -> Vec<String> {
+    let named: BTreeSet<String> = cache.refs().into_iter().map(|(_, c)| c).collect();
+    let same = |commit: &String| {
+        let etag = |commit: &str, f: &StoredFile| cache.etag_of(commit, &f.name);
+        let mut files = model.files.iter();
+        files.all(|f| etag(commit, f).is_some() && etag(commit, f) == etag(&model.commit, f))
+    };
+    let mut commits = cache.commits();
+    commits.retain(|c| *c != model.commit && !named.contains(c) && same(c));
+    commits
 }
 
 /// Commits that a branch stands at come first.
@@ -95,7 +107,15 @@ fn at_commit(cache: &RepoCache, commit: &str) -> Vec<StoredModel> {
             found.push(describe(cache, commit, None, selection.files, None));
         }
     }
-    for quant in gguf_name::quants(&names) {
+    let quants = gguf_name::quants(&names);
+    // A file whose name tells no quantisation.
+    if found.is_empty() && quants.is_empty() {
+        if let Ok(selection) = files::select(&names, &Want::Any) {
+            let files = selection.files;
+            found.push(describe(cache, commit, None, files, selection.entry));
+        }
+    }
+    for quant in quants {
         if let Ok(selection) = files::select(&names, &Want::Gguf(quant.clone())) {
             found.push(describe(
                 cache,

@@ -150,3 +150,34 @@ fn two_processes_fetch_once() {
     }
     assert_eq!(hub.requests("cdn").len(), 1);
 }
+
+#[test]
+fn a_token_that_is_none_is_refused_before_the_hub_is_asked() {
+    let (hub, dir) = (serve(), tempfile::tempdir().unwrap());
+    let output = crane(&hub, dir.path())
+        .env("HF_TOKEN", "hf_ü")
+        .args(["pull", REPO])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("HF_TOKEN") && !said.contains("hf_"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn names_of_others_do_not_steer_a_terminal() {
+    let (hub, dir) = (serve(), tempfile::tempdir().unwrap());
+    let (code, path, err) = run(&hub, dir.path(), &["pull", REPO]);
+    assert_eq!(code, 0, "{err}");
+    let name = "models--org--a\u{1b}[31mb";
+    let folder = dir.path().join(name).join("snapshots/1");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(path.trim(), folder.join("a\u{1b}[2J.gguf")).unwrap();
+    for args in [&["list"][..], &["verify"]] {
+        let (_, out, err) = run(&hub, dir.path(), args);
+        assert!(out.contains("org/a\u{fffd}[31mb"), "{out}{err}");
+        assert!(!(out + &err).contains('\u{1b}'));
+    }
+}

@@ -136,6 +136,21 @@ fn the_first_difference_is_named() {
 }
 
 #[test]
+fn what_is_asked_for_stands_in_the_place_of_the_receipts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = receipt(folder.path(), &["--dtype", "f32"]);
+    let replayed = |more: &[&str]| said(&crane(&[&["replay", text(&path)], more].concat()));
+    assert_eq!(replayed(&["--dtype", "f32"]), "");
+    let note = replayed(&["--dtype", "bf16"]);
+    assert!(note.contains("--dtype is bf16, and was f32"), "{note}");
+    let note = replayed(&["--cache-type", "q8_0"]);
+    assert!(
+        note.contains("--cache-type is q8_0, and was auto"),
+        "{note}"
+    );
+}
+
+#[test]
 fn another_model_and_damaged_receipts_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = receipt(folder.path(), &[]);
@@ -194,7 +209,24 @@ fn a_receipt_goes_where_it_is_told() {
     refused(&["--receipt", text(&at("no/folder"))], 3);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
-    let answer = at("answer");
+    let (answer, tiny) = (at("answer"), tiny());
+    // Where stdout is a file, its own name is stdout.
+    let taken = at("taken");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crane"));
+    command.args([
+        "run",
+        text(&tiny),
+        "one",
+        "-n",
+        "4",
+        "--receipt",
+        text(&taken),
+    ]);
+    command.stdout(std::fs::File::create(&taken).unwrap());
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("stdout"), "{}", said(&output));
+
     let output = run(&["-o", text(&answer), "--receipt", "-"]);
     assert!(output.status.success(), "{}", said(&output));
     let again = Command::new(env!("CARGO_BIN_EXE_crane"))

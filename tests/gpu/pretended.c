@@ -1,9 +1,12 @@
-// A driver, a run-time compiler and a cuBLASLt of a GPU that is not there: memory is this machine's, and nothing is
-// computed. What it pretends to be is told by the environment:
+// A driver, a run-time compiler and a cuBLASLt of GPUs that are not there: memory is this machine's, and nothing is
+// computed. What it pretends to be is told by the environment; what differs between GPUs may be a list by commas, whose
+// last word holds for all after it:
 //
+//   PRETEND_COUNT       how many                                        (1)
 //   PRETEND_FREE        bytes that are free at first                    (8 GiB)
 //   PRETEND_DRIVER      the driver's CUDA, as 13000                     (13000)
 //   PRETEND_CAPABILITY  compute capability, as 90                       (80)
+//   PRETEND_ONLY        the GPU that alone fails                        (all do)
 //   PRETEND_FAIL        a call, or a kernel whose launch, fails ...
 //   PRETEND_CODE        ... with this error                             (700)
 //   PRETEND_AFTER       ... after so many that succeed                  (0)
@@ -23,6 +26,17 @@ static u64 number(const char* name, u64 otherwise) {
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+// That of GPU `device`.
+static u64 number_of(int device, const char* name, u64 otherwise) {
+    const char* text = getenv(name);
+    if (!text) return otherwise;
+    for (const char* next; device > 0 && (next = strchr(text, ',')); device--) text = next + 1;
+    return strtoull(text, NULL, 10);
+}
+
+// The GPU of this thread's context.
+static __thread int current = 0;
+
 // The error that `call` ends with.
 static int result(const char* call) {
     static u64 succeeded = 0;
@@ -33,13 +47,14 @@ static int result(const char* call) {
     if (log) fprintf(log, "%s\n", call), fclose(log);
     if (lost) return (int)number("PRETEND_CODE", 700);
     if (!fails || strcmp(fails, call)) return 0;
+    if (number("PRETEND_ONLY", current) != (u64)current) return 0;
     if (succeeded++ < number("PRETEND_AFTER", 0)) return 0;
     lost = getenv("PRETEND_LOST") != NULL;
     return (int)number("PRETEND_CODE", 700);
 }
 
-enum { TIMES = 1000 };
-static u64 held = 0, peaks[TIMES];
+enum { TIMES = 1000, MOST_GPUS = 8 };
+static u64 held = 0, held_by[MOST_GPUS], peaks[TIMES];
 static int last = 0;
 
 // As a GPU gives out memory: in pages of 2 MiB, those that are much smaller together in one.
@@ -49,33 +64,41 @@ static u64 taken(u64 bytes) {
 }
 
 static u64 free_bytes(void) {
-    u64 all = number("PRETEND_FREE", 8ull << 30);
-    return all > held ? all - held : 0;
+    u64 all = number_of(current, "PRETEND_FREE", 8ull << 30);
+    return all > held_by[current] ? all - held_by[current] : 0;
 }
 
 int cuInit(unsigned flags) { return result("cuInit"); }
 int cuDriverGetVersion(int* version) { *version = (int)number("PRETEND_DRIVER", 13000); return 0; }
-int cuDeviceGetCount(int* count) { *count = 1; return 0; }
+int cuDeviceGetCount(int* count) { *count = (int)number("PRETEND_COUNT", 1); return 0; }
 int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return 0; }
 int cuDeviceGetName(char* name, int len, int device) { snprintf(name, len, "Pretended"); return 0; }
 int cuDeviceTotalMem_v2(size_t* bytes, int device) { *bytes = 24ull << 30; return 0; }
 int cuDeviceGetAttribute(int* value, int which, int device) {
-    int capability = (int)number("PRETEND_CAPABILITY", 80);
+    int capability = (int)number_of(device, "PRETEND_CAPABILITY", 80);
     *value = which == 75 ? capability / 10 : which == 76 ? capability % 10 : 4;
     return 0;
 }
 int cuGetErrorString(int error, const char** text) { *text = "an error of the pretended driver"; return 0; }
 
-int cuDevicePrimaryCtxRetain(void** context, int device) { *context = (void*)8; return result("cuDevicePrimaryCtxRetain"); }
+int cuDevicePrimaryCtxRetain(void** context, int device) {
+    *context = (void*)(8 + (u64)device);
+    current = device;
+    return result("cuDevicePrimaryCtxRetain");
+}
 int cuDevicePrimaryCtxRelease_v2(int device) { return 0; }
-int cuCtxSetCurrent(void* context) { return result("cuCtxSetCurrent"); }
+int cuCtxSetCurrent(void* context) { current = (int)((u64)context - 8); return result("cuCtxSetCurrent"); }
 int cuModuleLoadData(void** module, const void* image) { *module = (void*)8; return result("cuModuleLoadData"); }
 int cuModuleUnload(void* module) { return 0; }
 int cuModuleGetFunction(void** function, void* module, const char* name) { *function = strdup(name); return result("cuModuleGetFunction"); }
 int cuFuncSetAttribute(void* function, int attribute, int value) { return 0; }
 
 #ifndef OLD
-int cuMemGetInfo_v2(size_t* free, size_t* total) { *free = free_bytes(); *total = 24ull << 30; return 0; }
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+    *free = free_bytes();
+    *total = 24ull << 30;
+    return result("cuMemGetInfo_v2");
+}
 #endif
 int cuMemAlloc_v2(u64* address, size_t bytes) {
     int error = result("cuMemAlloc_v2");
@@ -84,7 +107,9 @@ int cuMemAlloc_v2(u64* address, size_t bytes) {
     u64* block = calloc(bytes + 64, 1);
     if (!block) return 2;
     block[0] = taken(bytes);
+    block[1] = current;
     held += block[0];
+    held_by[current] += block[0];
     const char* file = getenv("PRETEND_PEAK");
     if (file && held > peaks[last]) {
         peaks[last] = held;
@@ -100,6 +125,7 @@ int cuMemFree_v2(u64 address) {
     if (error) return error;
     u64* block = (u64*)address - 8;
     held -= block[0];
+    held_by[block[1]] -= block[0];
     if (!held && last + 1 < TIMES) last++;
     free(block);
     return 0;

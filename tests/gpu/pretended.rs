@@ -3,7 +3,9 @@
 
 mod leaving;
 mod parts;
+mod several;
 mod switching;
+mod talk;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -205,8 +205,10 @@ impl<K: Kind> Work<'_, K> {
         };
         let numbers = ("f32".to_string(), "none".to_string());
         self.bench.progress.title(&format!("{name} {}", numbers.0));
+        let told = |text: &str| self.bench.progress.phase(text);
         let picked = self.pick(device).map_err(anyhow::Error::from);
-        let place = match picked.and_then(|picked| picked.place_alone(LISTENING, part)) {
+        let place = picked.and_then(|picked| picked.place_alone(LISTENING, part, &told));
+        let place = match place {
             Ok(place) => place,
             Err(error) => return self.refuse(name, &device.to_string(), &numbers, error),
         };
@@ -266,7 +268,8 @@ impl<K: Kind> Work<'_, K> {
             context,
             beside,
         } = self.kind.decoder(model);
-        picked.place(checkpoint, options, context, beside)
+        let told = |text: &str| self.bench.progress.phase(text);
+        picked.place(checkpoint, options, context, beside, &told)
     }
 
     /// Number type and quantisation of each configuration. The type counts beside a quantisation too: it is the other parts'.

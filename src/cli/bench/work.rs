@@ -97,11 +97,11 @@ impl<'a> Work<'a> {
                         device,
                         required: self.settings.require_device,
                     };
-                    let picked = devices::pick(wanted, &|text| self.progress.phase(text))?;
-                    Ok((
-                        found,
-                        picked.place(found, options, self.context(found), Part::default())?,
-                    ))
+                    let told = |text: &str| self.progress.phase(text);
+                    let picked = devices::pick(wanted, &told)?;
+                    let (context, beside) = (self.context(found), Part::default());
+                    let place = picked.place(found, options, context, beside, &told)?;
+                    Ok((found, place))
                 });
                 match placed {
                     Ok((checkpoint, place)) => {

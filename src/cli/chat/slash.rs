@@ -188,7 +188,7 @@ impl Chat<'_> {
     /// Loads the model that goes on in the place of this one, and the structure of its replies. Both of them need not have
     /// room: where they do not, this one is let go of first, and loaded again where the other one fails.
     fn load_beside(&mut self, opening: Opening) -> anyhow::Result<(Session, Guide)> {
-        let placed = opening.place(self.settings, self.session.gpu_bytes())?;
+        let placed = opening.place(self.settings, self.session.held())?;
         let crowded = placed.is_crowded();
         if crowded {
             self.session.release();

@@ -13,7 +13,7 @@ use crate::cli::global::DeviceChoice;
 #[cfg(feature = "cuda")]
 use crate::cli::state;
 #[cfg(feature = "cuda")]
-use crate::kernels::cuda::{Gpu, Keep};
+use crate::kernels::cuda::{self, Gpu, Keep};
 use crate::models::Part;
 use crate::weights::{Checkpoint, LoadOptions};
 
@@ -35,10 +35,27 @@ pub struct Picked {
     pub name: String,
     /// A fall-back and its reason.
     pub(super) note: Option<String>,
-    /// Bytes that are going to be freed there before a model is loaded.
-    pub(super) freed: u64,
+    /// Why `auto` did not take the GPUs before this one.
+    pub(super) passed: Vec<Passed>,
+    /// What is going to be freed before a model is loaded.
+    pub(super) freed: Freed,
     /// What is there alone before a model is loaded, and for what.
     pub(super) before: Option<(Purpose, Part)>,
+}
+
+/// Why a GPU is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub why: String,
+    /// Whether what takes less memory would help.
+    pub full: bool,
+}
+
+/// Bytes that are going to be free on a device.
+#[derive(Debug, Clone, Default)]
+pub struct Freed {
+    pub device: String,
+    pub bytes: u64,
 }
 
 impl Wanted {
@@ -63,8 +80,8 @@ impl Wanted {
     }
 }
 
-/// Opens the device that is asked for. `auto` takes a GPU where one is compiled in and works, else the CPU. `told` is
-/// what takes a while.
+/// Opens the device that is asked for. `auto` takes the first GPU that works where they are compiled in, else the CPU.
+/// `told` is what takes a while.
 ///
 /// # Errors
 /// A named device that cannot be used, and any where one is required.
@@ -76,7 +93,8 @@ pub fn pick(wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, CliError> {
         gpu: None,
         name: name.to_string(),
         note: None,
-        freed: 0,
+        passed: Vec::new(),
+        freed: Freed::default(),
         before: None,
     };
     match wanted.device {
@@ -92,9 +110,9 @@ pub fn pick(wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, CliError> {
             .map(|device| picked(device, "metal"))
             .map_err(|why| wanted.refused("metal", &why)),
         DeviceChoice::Auto => {
-            let cuda = match cuda(0, wanted, told) {
+            let cuda = match next_cuda(0, wanted, Vec::new(), told) {
                 Ok(picked) => return Ok(picked),
-                Err(why) => why,
+                Err(passed) => all_of(&passed),
             };
             let metal = match metal() {
                 Ok(device) => return Ok(picked(device, "metal")),
@@ -145,9 +163,50 @@ fn cuda(ordinal: usize, wanted: Wanted, told: &dyn Fn(&str)) -> Result<Picked, S
         gpu: Some(gpu),
         name: format!("cuda:{ordinal}"),
         note: None,
-        freed: 0,
+        passed: Vec::new(),
+        freed: Freed::default(),
         before: None,
     })
+}
+
+/// The first GPU from number `first` on that can be used; why not where there is none. `passed` are those before it.
+#[cfg(feature = "cuda")]
+fn next_cuda(
+    first: usize,
+    wanted: Wanted,
+    mut passed: Vec<Passed>,
+    told: &dyn Fn(&str),
+) -> Result<Picked, Vec<Passed>> {
+    // Without any, opening the first one says why.
+    let count = open(cuda::survey).map_or(1, |all| all.len().max(1));
+    for ordinal in first..count {
+        match cuda(ordinal, wanted, told) {
+            Ok(picked) => return Ok(Picked { passed, ..picked }),
+            Err(why) if count == 1 => passed.push(Passed { why, full: false }),
+            Err(why) => passed.push(Passed {
+                why: format!("cuda:{ordinal} cannot be used ({why})"),
+                full: false,
+            }),
+        }
+    }
+    Err(passed)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn next_cuda(
+    _: usize,
+    _: Wanted,
+    mut passed: Vec<Passed>,
+    _: &dyn Fn(&str),
+) -> Result<Picked, Vec<Passed>> {
+    let why = NO_CUDA.into();
+    passed.push(Passed { why, full: false });
+    Err(passed)
+}
+
+pub(super) fn all_of(passed: &[Passed]) -> String {
+    let whys: Vec<&str> = passed.iter().map(|passed| passed.why.as_str()).collect();
+    whys.join("; ")
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -181,12 +240,31 @@ where
 }
 
 impl Picked {
-    /// The same where so many bytes are going to be freed before a model is loaded.
-    pub fn freeing(self, bytes: u64) -> Self {
-        Self {
-            freed: bytes,
-            ..self
-        }
+    /// The same where something is going to be freed before a model is loaded.
+    pub fn freeing(self, freed: Freed) -> Self {
+        Self { freed, ..self }
+    }
+
+    /// The next GPU in place of this one, which is not taken as the last of `passed` says; where there is none, all of
+    /// them.
+    #[cfg(feature = "cuda")]
+    pub(super) fn instead(
+        self,
+        passed: Vec<Passed>,
+        told: &dyn Fn(&str),
+    ) -> Result<Self, Vec<Passed>> {
+        let Some(gpu) = self.gpu else {
+            return Err(passed);
+        };
+        let next = gpu.info().ordinal + 1;
+        // It gives back what it holds.
+        drop(gpu);
+        let picked = next_cuda(next, self.wanted, passed, told)?;
+        Ok(Self {
+            freed: self.freed,
+            before: self.before,
+            ..picked
+        })
     }
 
     /// The same where `part` is there alone for `purpose` before a model is loaded.
@@ -209,18 +287,23 @@ impl Picked {
     ///
     /// # Errors
     /// As [`Picked::place`].
-    pub fn place_alone(self, purpose: Purpose, part: Part) -> anyhow::Result<Place> {
+    pub fn place_alone(
+        self,
+        purpose: Purpose,
+        part: Part,
+        told: &dyn Fn(&str),
+    ) -> anyhow::Result<Place> {
         #[cfg(feature = "cuda")]
-        if let Some(gpu) = &self.gpu {
-            return super::fit::place_alone(&self, gpu, purpose, part);
+        if self.gpu.is_some() {
+            return super::fit::place_alone(self, purpose, part, told);
         }
-        let _ = (purpose, part);
+        let _ = (purpose, part, told);
         Ok(self.unweighed(LoadOptions::default()))
     }
 
     /// Where the language model of `checkpoint` goes, to hold `context` tokens (None: as many as it does by itself), and
-    /// what lies `beside` it: here, or to the CPU where there is no room and the user left the choice. Of `options` the
-    /// device is filled in.
+    /// what lies `beside` it: here; where there is no room and the user left the choice, to the first GPU after this one
+    /// that has room, or the CPU. Of `options` the device is filled in.
     ///
     /// # Errors
     /// No room on the device that has to be taken.
@@ -230,8 +313,9 @@ impl Picked {
         options: LoadOptions,
         context: Option<usize>,
         beside: Part,
+        told: &dyn Fn(&str),
     ) -> anyhow::Result<Place> {
-        let mut place = self.choose(checkpoint, options, context, beside)?;
+        let mut place = self.choose(checkpoint, options, context, beside, told)?;
         if place.name == "cpu" {
             // More than is needed where weights are read from their file: then nothing is lost but time.
             let stored: usize = checkpoint.tensors().map(|info| info.bytes).sum();
@@ -246,17 +330,19 @@ impl Picked {
         options: LoadOptions,
         context: Option<usize>,
         beside: Part,
+        told: &dyn Fn(&str),
     ) -> anyhow::Result<Place> {
         #[cfg(feature = "cuda")]
-        if let Some(gpu) = &self.gpu {
-            return super::fit::place(&self, gpu, checkpoint, options, context, beside);
+        if self.gpu.is_some() {
+            return super::fit::place(self, checkpoint, options, context, beside, told);
         }
         // Other devices say only while they load whether there is room.
-        let _ = (checkpoint, context, beside, self.freed, self.before);
+        let _ = (checkpoint, context, beside, told);
+        let _ = (&self.freed, &self.before, &self.passed);
         Ok(self.unweighed(options))
     }
 
-    fn unweighed(self, options: LoadOptions) -> Place {
+    pub(super) fn unweighed(self, options: LoadOptions) -> Place {
         Place {
             wanted: self.wanted,
             detail: format!("computing on {}", self.name),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{dtype_name, locate, no_template, projector_beside, refuse_other_tasks, Session};
 use crate::cli::defaults::Defaults;
-use crate::cli::devices::{self, Picked, Place, Purpose};
+use crate::cli::devices::{self, Freed, Picked, Place, Purpose};
 use crate::cli::exit::CliError;
 use crate::cli::settings::Settings;
 use crate::generate::Engine;
@@ -80,6 +80,14 @@ impl Opening {
         }
         let started = Instant::now();
         let checkpoint = Checkpoint::open(&located.path)?;
+        let sight = wish.sight.as_ref();
+        if checkpoint.config().is_some() && sight.is_some_and(|sight| sight.projector.is_some()) {
+            return Err(CliError::Usage(format!(
+                "--mmproj is for a GGUF model, and {} has its image encoder in its own files: leave it out",
+                located.typed
+            ))
+            .into());
+        }
         Ok(Self {
             template: ChatTemplate::open(&checkpoint)?,
             located,
@@ -100,11 +108,11 @@ impl Opening {
         no_template(&self.located)
     }
 
-    /// Weighs the model against its device, where `freed` bytes are going to be freed before it is loaded.
+    /// Weighs the model against its device, where `freed` is going to be freed before it is loaded.
     ///
     /// # Errors
     /// No room on a device that has to be taken.
-    pub fn place(self, settings: &Settings, freed: u64) -> anyhow::Result<Placed> {
+    pub fn place(self, settings: &Settings, freed: Freed) -> anyhow::Result<Placed> {
         let options = LoadOptions {
             dtype: settings.dtype,
             quant: self.wish.quant,
@@ -113,7 +121,8 @@ impl Opening {
         };
         let (context, encoder) = (self.wish.context, self.encoder(&options));
         let picked = self.picked.freeing(freed);
-        let place = picked.place(&self.checkpoint, options, context, encoder)?;
+        let told = |text: &str| settings.progress(text);
+        let place = picked.place(&self.checkpoint, options, context, encoder, &told)?;
         settings.detail(&place.detail);
         Ok(Placed {
             located: self.located,

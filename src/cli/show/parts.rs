@@ -5,13 +5,14 @@ use std::io::Write;
 
 use serde_json::{json, Value};
 
+use crate::cli::terminal::plain;
 use crate::hub::catalogue::{Row, Task};
 use crate::hub::{human_bytes, Located};
 use crate::models::spark::SparkFolder;
 use crate::weights::Checkpoint;
 
 use super::facts::{readme_license, Facts};
-use super::{as_json, as_text, plain, ShowArgs};
+use super::{as_json, as_text, ShowArgs};
 
 /// A folder of the model: its name and the bytes in it.
 pub(super) type Part = (String, u64);

@@ -112,7 +112,8 @@ impl Studio {
         llm: Option<&Checkpoint>,
         reference: Option<&Reference>,
     ) -> anyhow::Result<Place> {
-        let mut picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
+        let told = |text: &str| settings.progress(text);
+        let mut picked = devices::pick(settings.wanted(), &told)?;
         let listens = match reference.filter(|_| picked.weighs()) {
             Some(reference) => Some((
                 reference.purpose,
@@ -122,7 +123,7 @@ impl Studio {
         };
         let Some(llm) = llm else {
             let (purpose, part) = listens.unwrap_or((Purpose::Listening(&[]), Part::default()));
-            return picked.place_alone(purpose, part);
+            return picked.place_alone(purpose, part, &told);
         };
         let options = LoadOptions {
             dtype: settings.dtype,
@@ -134,13 +135,14 @@ impl Studio {
         if let Some((purpose, part)) = listens {
             picked = picked.after(purpose, part);
         }
-        picked.place(llm, options, args.ctx_size, codec)
+        picked.place(llm, options, args.ctx_size, codec, &told)
     }
 
     /// Where the codec's decoder goes, that speaks alone.
     pub fn place_codec(&self, settings: &Settings) -> anyhow::Result<Place> {
-        let picked = devices::pick(settings.wanted(), &|text| settings.progress(text))?;
-        picked.place_alone(Purpose::Codec, bicodec::part(&self.config))
+        let told = |text: &str| settings.progress(text);
+        let picked = devices::pick(settings.wanted(), &told)?;
+        picked.place_alone(Purpose::Codec, bicodec::part(&self.config), &told)
     }
 
     /// The voice that the arguments ask for; `reference` is listened to at `place`.

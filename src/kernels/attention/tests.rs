@@ -4,6 +4,9 @@ use super::tile::exp2;
 use super::*;
 use crate::kernels::simd::{Kernel, Lanes};
 
+mod company;
+mod not_a_number;
+
 /// A generator good enough for test data (Steele et al., SplitMix64), of about normal numbers.
 struct Random(u64);
 
@@ -240,94 +243,6 @@ fn scores_of_any_size_are_weighed() {
     check(&attention, 600, 70, 4, &mut Workspace::new());
 }
 
-#[test]
-fn what_is_not_a_number_stays_visible() {
-    let exact = Attention {
-        heads: 6,
-        kv_heads: 2,
-        head_dim: 24,
-        window: None,
-        scale: 0.2,
-        causal: true,
-        rounded: false,
-    };
-    let (width, wide) = (48, 144);
-    let mut workspace = Workspace::new();
-    for (simd, kind) in Simd::available().flat_map(|s| CacheType::ALL.map(|k| (s, k))) {
-        for (len, tokens) in [(1, 1), (40, 40), (300, 1), (700, 3)] {
-            for tensor in 0..3 {
-                let mut random = Random(tensor);
-                let mut k = random.rows(len * width);
-                let mut v = random.rows(len * width);
-                let mut q = random.rows(tokens * wide);
-                // The first head of each.
-                [&mut k, &mut v, &mut q][tensor as usize][5] = f32::NAN;
-                let mut cache = KvCache::new(2, 24, len, kind);
-                cache.append(simd, &k, &v, width, len).unwrap();
-                let case = (cache, q, wide);
-                for rounded in [false, true] {
-                    let attention = Attention { rounded, ..exact };
-                    let out = compute(&attention, simd, &case, tokens, &mut workspace);
-                    let case = format!("{simd:?} {kind} {len} {tensor} {rounded}");
-                    assert!(out[5].is_nan(), "{case}");
-                    // The second key head's queries are not touched by it.
-                    assert!(out[72..144].iter().all(|x| x.is_finite()), "{case}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_not_a_number_shows_in_no_token_that_does_not_see_it() {
-    for (heads, window) in [(2, None), (14, None), (6, Some(20))] {
-        let attention = Attention {
-            heads,
-            kv_heads: 2,
-            head_dim: 24,
-            window,
-            scale: 0.2,
-            causal: true,
-            rounded: false,
-        };
-        let (width, wide, len) = (48, heads * 24, 300);
-        let mut workspace = Workspace::new();
-        for (simd, kind) in Simd::available().flat_map(|s| CacheType::ALL.map(|k| (s, k))) {
-            for (tokens, bad) in [
-                (300, 0),
-                (300, 255),
-                (300, 258),
-                (40, 270),
-                (5, 297),
-                (1, 0),
-            ] {
-                let mut random = Random(bad as u64);
-                let (k, v) = (random.rows(len * width), random.rows(len * width));
-                let q = random.rows(tokens * wide);
-                let [fine, damaged] = [0.5, f32::NAN].map(|number| {
-                    let [k, v] = [&k, &v].map(|rows| {
-                        let mut rows = rows.clone();
-                        rows[bad * width..(bad + 1) * width].fill(number);
-                        rows
-                    });
-                    let mut cache = KvCache::new(2, 24, len, kind);
-                    cache.append(simd, &k, &v, width, len).unwrap();
-                    let case = (cache, q.clone(), wide);
-                    compute(&attention, simd, &case, tokens, &mut workspace)
-                });
-                let rows = fine.chunks_exact(wide).zip(damaged.chunks_exact(wide));
-                for (at, (fine, damaged)) in (len - tokens..).zip(rows) {
-                    let case = format!("{heads} {window:?} {simd:?} {kind} {tokens} {bad} at {at}");
-                    match attention.seen(at, len).contains(&bad) {
-                        true => assert!(damaged.iter().all(|x| x.is_nan()), "{case}"),
-                        false => assert_eq!(bits(fine), bits(damaged), "{case}"),
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The same where rounding is allowed: as exact as bf16 on tiles, and to the bit what it was without them.
 fn check_rounded(exact: &Attention, len: usize, tokens: usize, seed: u64) {
     let rounded = Attention {
@@ -374,88 +289,4 @@ proptest! {
 
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
-}
-
-const SMALL: Attention = Attention {
-    heads: 6,
-    kv_heads: 2,
-    head_dim: 40,
-    window: None,
-    scale: 0.16,
-    causal: true,
-    rounded: false,
-};
-
-#[test]
-fn sequences_together_have_the_numbers_of_each_alone() {
-    for simd in Simd::available() {
-        for (kind, window) in [
-            (CacheType::F32, None),
-            (CacheType::F16, Some(100)),
-            (CacheType::Q8_0, None),
-        ] {
-            let attention = Attention { window, ..SMALL };
-            let all: Vec<_> = [1, 700, 16, 257, 130]
-                .into_iter()
-                .map(|len| filled(&attention, kind, simd, len, 1, len as u64))
-                .collect();
-            let sequences: Vec<_> = all
-                .iter()
-                .map(|(cache, q, _)| Alone {
-                    q: &q[..240],
-                    cache,
-                })
-                .collect();
-            let mut workspace = Workspace::new();
-            let mut together = vec![f32::NAN; all.len() * 240];
-            attention.each(simd, &sequences, &mut workspace, &mut together);
-            for (together, one) in together.chunks(240).zip(&all) {
-                let alone = compute(&attention, simd, one, 1, &mut workspace);
-                assert_eq!(bits(together), bits(&alone), "{simd:?} {kind:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn settled_tokens_do_not_see_how_many_they_are() {
-    for simd in Simd::available() {
-        for (kind, window) in [
-            (CacheType::F32, None),
-            (CacheType::F16, Some(90)),
-            (CacheType::Q8_0, None),
-        ] {
-            let attention = Attention { window, ..SMALL };
-            let width = attention.kv_heads * attention.head_dim;
-            let mut random = Random(7);
-            let total = 600;
-            let (k, v) = (random.rows(total * width), random.rows(total * width));
-            let q = random.rows(total * 240);
-            // The numbers of each token, computed in passes that end at these places.
-            let passes = |ends: &[usize]| {
-                let mut cache = KvCache::new(2, 40, total, kind);
-                let mut workspace = Workspace::new();
-                let mut all = Vec::new();
-                for &end in ends {
-                    let start = cache.len();
-                    let tokens = end - start;
-                    let from = start * width;
-                    cache
-                        .append(simd, &k[from..], &v[from..], width, tokens)
-                        .unwrap();
-                    let mut out = vec![f32::NAN; tokens * 240];
-                    let q = &q[start * 240..];
-                    attention.forward(simd, q, 240, &cache, tokens, &mut workspace, &mut out);
-                    all.extend(bits(&out));
-                }
-                all
-            };
-            let whole = passes(&[total]);
-            let ways = [&[16, 300, 317, 600][..], &[256, 568, 600], &[511, 600]];
-            for ends in ways {
-                assert_eq!(passes(ends), whole, "{simd:?} {kind:?} {ends:?}");
-            }
-            assert_eq!(passes(&[20, 500]), whole[..500 * 240]);
-        }
-    }
 }

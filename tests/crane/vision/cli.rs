@@ -192,6 +192,10 @@ fn a_gguf_model_finds_its_projector() {
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--mmproj"));
     let named = [&args[..], &["--mmproj", path(&away)]].concat();
+    let whole = [&["vision", path(model(QWEN))], &named[..]].concat();
+    let output = crane(&whole, b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("leave it out"));
     assert_eq!(
         answer(path(&file), &named, b"")["tokens"],
         expected["greedy"]["ids"]

@@ -2,10 +2,11 @@
 //! model, and what was sound is not computed again. A device that is named, or required, is never left.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use serde_json::{json, Value};
 
+use super::talk::talk;
 use super::{crane, failing, libraries, said, says, MODEL};
 use crate::eye::folder as eyes;
 use crate::voice::folder as voices;
@@ -23,6 +24,8 @@ const WAIT: &str = "cuStreamSynchronize";
 /// A kernel that each image takes once, and one that listens: the encoder of a voice launches it twice.
 const IMAGE: &str = "gelu_rows_f32";
 const ATTENTION: &str = "attend_signals_64";
+/// Of a chat.
+const CONTEXT: &[&str] = &["-c", "512"];
 
 fn run(told: Told, args: &[&str], flags: &[&str]) -> Output {
     let mut command = crane(&libraries([false; 3]), told, args);
@@ -287,28 +290,6 @@ fn once_it_answered_a_gpu_is_not_left() {
     );
 }
 
-/// What is said to `lines`, each a text or a command with a slash.
-fn chat(told: Told, model: &str, flags: &[&str], lines: &[&str]) -> Vec<Value> {
-    let args = [
-        "chat", model, "--json", "-n", "4", "--temp", "0", "-q", "-c", "512",
-    ];
-    let mut command = crane(&libraries([false; 3]), told, &args);
-    let mut input = tempfile::NamedTempFile::new().unwrap();
-    for line in lines {
-        let line = match line.starts_with('/') {
-            true => json!({ "command": line }),
-            false => json!(line),
-        };
-        std::io::Write::write_all(&mut input, format!("{line}\n").as_bytes()).unwrap();
-    }
-    command.stdin(Stdio::from(input.reopen().unwrap()));
-    let output = command.args(flags).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 #[test]
 fn a_chat_leaves_a_gpu_before_its_first_reply() {
     let model = eyes::model(eyes::QWEN).to_str().unwrap();
@@ -321,11 +302,11 @@ fn a_chat_leaves_a_gpu_before_its_first_reply() {
         line.unwrap().to_string()
     };
     let lines = [&first, "what?", "/show"];
-    let objects = chat(&failing(IMAGE, "700", "0"), model, &[], &lines);
+    let (_, objects) = talk(&failing(IMAGE, "700", "0"), model, CONTEXT, &lines);
     assert_eq!(objects[1]["turn"], 1, "{objects:?}");
     assert!(computed(&objects[2]).contains("cpu"), "{objects:?}");
     let lines = [&first, "what?", &second, "/show", "and now?"];
-    let objects = chat(&failing(IMAGE, "700", "1"), model, &[], &lines);
+    let (_, objects) = talk(&failing(IMAGE, "700", "1"), model, CONTEXT, &lines);
     assert_eq!(objects[2]["error"]["code"], 1, "{objects:?}");
     assert!(computed(&objects[3]).contains("cuda:0"), "{objects:?}");
     assert_eq!(objects[4]["turn"], 2, "{objects:?}");

@@ -1,13 +1,14 @@
 //! `/model` of a chat on a GPU that has room for either model, but not for both.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use crane::models::Footprint;
 use crane::weights::{Checkpoint, LoadOptions, Loader};
 use serde_json::{json, Value};
 
-use super::{crane, failing, free, libraries, root, MODEL};
+use super::several::TWO;
+use super::talk::talk;
+use super::{failing, free, root, MODEL};
 use crate::eye::folder as eyes;
 
 const OTHER: &str = "tests/fixtures/models/qwen3";
@@ -19,26 +20,9 @@ fn total(path: &Path) -> u64 {
     Footprint::of(&loader, Some(CONTEXT)).unwrap().total()
 }
 
-/// What is said to `lines`, each a text or a command with a slash, and the exit code.
 fn chat(told: &[(&str, &str)], flags: &[&str], lines: &[&str]) -> (Option<i32>, Vec<Value>) {
     let context = CONTEXT.to_string();
-    let args = [
-        "chat", MODEL, "--json", "-n", "4", "--temp", "0", "-q", "-c", &context,
-    ];
-    let mut command = crane(&libraries([false; 3]), told, &args);
-    let mut input = tempfile::NamedTempFile::new().unwrap();
-    for line in lines {
-        let line = match line.starts_with('/') {
-            true => json!({ "command": line }),
-            false => json!(line),
-        };
-        std::io::Write::write_all(&mut input, format!("{line}\n").as_bytes()).unwrap();
-    }
-    command.stdin(Stdio::from(input.reopen().unwrap()));
-    let output = command.args(flags).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let objects = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    (output.status.code(), objects.collect())
+    talk(told, MODEL, &[&["-c", &context], flags].concat(), lines)
 }
 
 /// Free bytes that either model has room in, and little more.
@@ -66,6 +50,24 @@ fn the_model_before_makes_room() {
         for (object, turn) in [(0, 1), (2, 2), (5, 3)] {
             assert_eq!(objects[object]["turn"], turn, "{objects:?}");
         }
+    }
+}
+
+#[test]
+fn what_the_model_before_holds_counts_on_its_own_gpu_alone() {
+    let again = format!("/model {MODEL}");
+    let own = total(&root().join(MODEL));
+    for (first, second, expected) in [
+        (own + (4 << 20), 8 << 30, "cuda:0"),
+        (own - 1, own + (4 << 20), "cuda:1"),
+    ] {
+        let free = format!("{first},{second}");
+        let told = [TWO, ("PRETEND_FREE", free.as_str())];
+        let (code, objects) = chat(&told, &[], &["one", "/show", &again, "two"]);
+        assert_eq!((code, objects.len()), (Some(0), 4), "{objects:?}");
+        says(&objects[1], &format!("computed  {expected}"));
+        says(&objects[2], &format!("on {expected}"));
+        assert_eq!(objects[3]["turn"], 2, "{objects:?}");
     }
 }
 
