@@ -38,6 +38,19 @@ pub const CHUNK: usize = 32;
 /// What the start of each plane is a multiple of, in bytes.
 pub const ALIGN: usize = 256;
 
+/// Numbers of a quantised matrix that become floats at a time, before many tokens meet them.
+const PIECE: usize = 64 << 20;
+
+/// Rows of a quantised matrix `[rows, width]` that become floats at a time: as many as keep what each piece gives aligned
+/// to [`ALIGN`] bytes, if they are not all.
+pub fn piece_rows(rows: usize, width: usize) -> usize {
+    let most = PIECE / width.max(1);
+    match most >= rows {
+        true => rows.max(1),
+        false => (most / (ALIGN / 2) * (ALIGN / 2)).max(1),
+    }
+}
+
 /// How the weights of a matrix are stored. The numbers are those that the GPU's code knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]

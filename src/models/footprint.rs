@@ -172,10 +172,10 @@ fn work(config: &Config, context: usize, operand: Kind) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::matrices::DEQUANTISED;
     use super::part::PAGE;
     use super::*;
     use crate::bench::synthetic;
+    use crate::kernels::planes::piece_rows;
     use crate::weights::{DTypeChoice, Format, LoadOptions, Quant};
 
     fn footprint(
@@ -238,7 +238,7 @@ mod tests {
         // Of the head as many rows as have 64 Mi numbers.
         close(
             found.work - float.work,
-            2 * (DEQUANTISED as u64 / 896) * 896,
+            2 * piece_rows(151_936, 896) as u64 * 896,
             PAGE,
         );
     }

@@ -6,6 +6,7 @@
 //   PRETEND_FREE        bytes that are free at first                    (8 GiB)
 //   PRETEND_DRIVER      the driver's CUDA, as 13000                     (13000)
 //   PRETEND_CAPABILITY  compute capability, as 90                       (80)
+//   PRETEND_SHARED      KiB of shared memory a block                    (99)
 //   PRETEND_ONLY        the GPU that alone fails                        (all do)
 //   PRETEND_FAIL        a call, or a kernel whose launch, fails ...
 //   PRETEND_CODE        ... with this error                             (700)
@@ -76,7 +77,10 @@ int cuDeviceGetName(char* name, int len, int device) { snprintf(name, len, "Pret
 int cuDeviceTotalMem_v2(size_t* bytes, int device) { *bytes = 24ull << 30; return 0; }
 int cuDeviceGetAttribute(int* value, int which, int device) {
     int capability = (int)number_of(device, "PRETEND_CAPABILITY", 80);
-    *value = which == 75 ? capability / 10 : which == 76 ? capability % 10 : 4;
+    *value = which == 75   ? capability / 10
+             : which == 76 ? capability % 10
+             : which == 97 ? (int)number("PRETEND_SHARED", 99) << 10
+                           : 4;
     return 0;
 }
 int cuGetErrorString(int error, const char** text) { *text = "an error of the pretended driver"; return 0; }

@@ -16,7 +16,7 @@ pub(super) const SCRATCH: usize = 32 << 20;
 /// cuBLASLt, and the algorithm it advises for each product that was seen.
 pub struct Blas {
     handle: lt::cublasLtHandle_t,
-    plans: Mutex<HashMap<Product, Plan>>,
+    plans: Mutex<HashMap<(Product, [u32; 3]), Plan>>,
 }
 
 // SAFETY: cuBLASLt's handle may be used by any thread; plans are behind a lock.
@@ -55,6 +55,12 @@ pub(super) struct Operands {
     pub x: Address,
     pub out: Address,
     pub scratch: Address,
+}
+
+/// Bytes that an operand's address is a multiple of, as far as cuBLASLt wants to know it: where it is told nothing it
+/// takes 256 for granted.
+fn alignment(address: Address) -> u32 {
+    1 << address.trailing_zeros().min(8)
 }
 
 /// What cuBLASLt's statuses mean; a newer one may have others.
@@ -140,11 +146,12 @@ impl Blas {
         stream: CUstream,
     ) -> Result<(), GpuError> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = match plans.get(product) {
+        let key = (*product, [at.matrix, at.x, at.out].map(alignment));
+        let plan = match plans.get(&key) {
             Some(plan) => *plan,
             None => {
-                let plan = self.plan(product)?;
-                plans.insert(*product, plan);
+                let plan = self.plan(product, key.1)?;
+                plans.insert(key, plan);
                 plan
             }
         };
@@ -175,7 +182,7 @@ impl Blas {
     }
 
     /// Row by row is column by column of the transpose: `outᵀ = W · xᵀ`.
-    fn plan(&self, product: &Product) -> Result<Plan, GpuError> {
+    fn plan(&self, product: &Product, aligned: [u32; 3]) -> Result<Plan, GpuError> {
         let kind = |kind| match kind {
             Kind::F16 => lt::cudaDataType::CUDA_R_16F,
             Kind::BF16 => lt::cudaDataType::CUDA_R_16BF,
@@ -215,6 +222,34 @@ impl Blas {
                 std::mem::size_of::<usize>(),
             )
             .map_err(failed)?;
+            use lt::cublasLtMatmulPreferenceAttributes_t as Preference;
+            let [matrix_bytes, x_bytes, out_bytes] = aligned;
+            for (which, bytes) in [
+                (
+                    Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                    matrix_bytes,
+                ),
+                (
+                    Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                    x_bytes,
+                ),
+                (
+                    Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                    out_bytes,
+                ),
+                (
+                    Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                    out_bytes,
+                ),
+            ] {
+                result::set_matmul_pref_attribute(
+                    preference,
+                    which,
+                    std::ptr::from_ref(&bytes).cast(),
+                    std::mem::size_of::<u32>(),
+                )
+                .map_err(failed)?;
+            }
             let advised = result::get_matmul_algo_heuristic(
                 self.handle,
                 operation,

@@ -55,6 +55,9 @@ pub(super) struct Launch {
     pub shared: usize,
 }
 
+/// The oldest driver whose graphs know kernels that start early (edge data, CUDA 12.3).
+const EARLY_IN_GRAPHS: i32 = 12_030;
+
 /// Shared memory that every kernel may have.
 pub(super) const PLAIN_SHARED: usize = 48 << 10;
 
@@ -83,7 +86,7 @@ impl Gpu {
             sys::cuStreamCreate(&mut stream, alone)
         })?;
         Ok(Arc::new(Self {
-            early: info.capability >= (9, 0),
+            early: info.capability >= (9, 0) && info.driver >= EARLY_IN_GRAPHS,
             info,
             context,
             stream,
@@ -179,6 +182,7 @@ impl Gpu {
         launch: &Launch,
         arguments: &A,
     ) -> Result<(), GpuError> {
+        self.enter()?;
         let shared = u32::try_from(launch.shared).unwrap_or(u32::MAX);
         let function = self.function(launch.kernel, shared)?;
         let mut attribute = sys::CUlaunchAttribute {

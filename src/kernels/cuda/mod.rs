@@ -39,6 +39,6 @@ pub use pace::Pace;
 pub use program::Keep;
 pub use rope::Rope;
 pub use work::{
-    Dense, EncoderLayer, EncoderSizes, GatedUnit, Heads, Likely, NextToken, Norm, Segments,
-    StepCache, Work, MOST_EACH,
+    fits_block, Dense, EncoderLayer, EncoderSizes, GatedUnit, Heads, Likely, NextToken, Norm,
+    Segments, StepCache, Work, MOST_EACH,
 };

@@ -21,6 +21,7 @@ pub use choice::Likely;
 pub use connector::GatedUnit;
 pub use each::{NextToken, MOST_EACH};
 pub use encoder::{Dense, EncoderLayer};
+pub use row::fits_block;
 pub use segments::{Heads, Segments};
 pub use sizes::EncoderSizes;
 pub(super) use step::TICKET_BYTES;

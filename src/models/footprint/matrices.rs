@@ -1,12 +1,11 @@
 //! The matrices of a decoder as a GPU holds them.
 
-use crate::kernels::planes::{Kind, Layout};
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::fits_block;
+use crate::kernels::planes::{self, Kind, Layout};
 use crate::models::part::{product, taken};
 use crate::models::{Config, ModelError};
 use crate::weights::{Format, Loader, WeightsError};
-
-/// Numbers of a quantised matrix that are multiplied as floats at a time.
-pub(super) const DEQUANTISED: usize = 64 << 20;
 
 /// Matrices while they are counted.
 pub(super) struct Matrices<'a> {
@@ -56,6 +55,20 @@ impl<'a> Matrices<'a> {
             )
             .into());
         };
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = self.loader.gpu() {
+            let room = gpu.info().block_memory;
+            if !fits_block(layout.kind, width, room) {
+                return Err(WeightsError::unsupported(
+                    checkpoint.path(),
+                    format!(
+                        "rows of {width} numbers ('{name}') have no room in a block's memory on this GPU ({} KiB); use --device cpu",
+                        room >> 10
+                    ),
+                )
+                .into());
+            }
+        }
         let seen = (layout.kind, rows, width);
         if !self.largest.contains(&seen) {
             self.largest.push(seen);
@@ -147,8 +160,7 @@ impl<'a> Matrices<'a> {
         let others = others.filter(|(kind, ..)| *kind != operand);
         others
             .map(|&(_, rows, width)| {
-                let rows = (DEQUANTISED / width.max(1)).clamp(1, rows.max(1));
-                taken(product(&[size, rows, width]))
+                taken(product(&[size, planes::piece_rows(rows, width), width]))
             })
             .max()
             .unwrap_or(0)

@@ -82,7 +82,6 @@ static inline void meet(u32 warps) {
 }
 
 // Lanes meet in pairs; who else is in the mask does not matter to them.
-static inline u32 __activemask() { return FULL; }
 template <class T> static inline T __shfl_xor_sync(u32, T x, int distance) {
     const int which = distance == 1 ? 0 : distance == 2 ? 1 : distance == 4 ? 2 : distance == 8 ? 3 : 4;
     if (1 << which != distance) stop("an exchange over no power of two");
@@ -158,6 +157,7 @@ static inline void aligned(const void* p, size_t bytes) {
     if ((size_t)p % bytes) stop("an address that is not aligned");
 }
 static inline uint4 load16(const void* p) { aligned(p, 16); return *(const uint4*)p; }
+static inline float4 load_now(const float4* p) { aligned(p, 16); return *p; }
 static inline float4 load_written(const float4* p) { aligned(p, 16); return *p; }
 
 static inline u32 shared_address(const void* p) { return (u32)(size_t)p; }

@@ -49,6 +49,26 @@ fn measured(text: &str, tests: &[&str]) {
 }
 
 #[test]
+fn rows_too_wide_for_a_block_are_refused_before_they_are_loaded() {
+    let told = [("PRETEND_SHARED", "48")];
+    let args = [
+        "bench",
+        "--synthetic",
+        "qwen2.5-3b",
+        "--quant",
+        "q4_0",
+        "--device",
+        "cuda:0",
+    ];
+    let work = ["-p", "0", "-n", "1", "-r", "1", "-q"];
+    let mut command = crane(&libraries([false; 3]), &told, &[&args[..], &work].concat());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).to_string() + &said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("rows of 11008 numbers"), "{text}");
+}
+
+#[test]
 fn an_image_encoder_takes_no_more_than_was_counted() {
     for (alias, side) in [("namo-500m", 700), ("qwen2.5-vl-3b", 2016)] {
         let model = bench::Model::synthetic(alias).unwrap();

@@ -56,10 +56,10 @@ DEVICE void stage_each(const EachArgs& e, const Company& company, const Gains& g
                 float4 v = all[j][m];
                 sums[m] += dot(v, v);
                 if (normed) {
-                    v.x *= n.x;
-                    v.y *= n.y;
-                    v.z *= n.z;
-                    v.w *= n.w;
+                    v.x = product(v.x, n.x);
+                    v.y = product(v.y, n.y);
+                    v.z = product(v.z, n.z);
+                    v.w = product(v.w, n.w);
                 }
                 put(m, i, v);
             }
@@ -204,7 +204,7 @@ DEVICE void multiply_each(const EachArgs& e, const Company& company, u32 groups,
         if (K == Q4 || K == Q5 || K == Q2) {
             // Eight neighbours hold the 32 numbers of a chunk.
             float s = v.x + v.y + v.z + v.w;
-            const u32 mask = __activemask();
+            const u32 mask = 0xffu << (threadIdx.x % WARP & 24);
             s += __shfl_xor_sync(mask, s, 1);
             s += __shfl_xor_sync(mask, s, 2);
             s += __shfl_xor_sync(mask, s, 4);

@@ -20,16 +20,16 @@ DEVICE float stage(const GemvArgs& a, const Gains& gains, u32 width, float* xs, 
             if (a.norm) {
                 const bool known = j < GAINS && first == threadIdx.x * 4;
                 const float4 n = known ? gains.all[j < GAINS ? j : 0] : __ldg((const float4*)(a.norm + i));
-                v.x *= n.x;
-                v.y *= n.y;
-                v.z *= n.z;
-                v.w *= n.w;
+                v.x = product(v.x, n.x);
+                v.y = product(v.y, n.y);
+                v.z = product(v.z, n.z);
+                v.w = product(v.w, n.w);
             }
             *(float4*)(xs + place<K>(i)) = v;
             if (K == Q4 || K == Q5 || K == Q2) {
                 // Eight neighbours hold the 32 numbers of a chunk.
                 float s = v.x + v.y + v.z + v.w;
-                const u32 mask = __activemask();
+                const u32 mask = 0xffu << (threadIdx.x % WARP & 24);
                 s += __shfl_xor_sync(mask, s, 1);
                 s += __shfl_xor_sync(mask, s, 2);
                 s += __shfl_xor_sync(mask, s, 4);

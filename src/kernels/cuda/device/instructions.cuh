@@ -65,6 +65,16 @@ DEVICE uint4 load16(const void* p) {
                  : "l"(p));
     return v;
 }
+// What no kernel writes, read here and not where a compiler puts it: ptxas moves other loads behind the wait for the
+// kernel before, also volatile ones.
+DEVICE float4 load_now(const float4* p) {
+    float4 v;
+    asm volatile("ld.global.v4.f32 {%0,%1,%2,%3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "l"(p)
+                 : "memory");
+    return v;
+}
 // Past the first cache, which knows nothing of what other multiprocessors write.
 DEVICE float4 load_written(const float4* p) {
     float4 v;

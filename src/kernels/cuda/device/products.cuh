@@ -33,7 +33,7 @@ struct Gains {
 #pragma unroll
         for (int j = 0; j < GAINS; j++) {
             const u32 i = (j * blockDim.x + threadIdx.x) * 4;
-            if (norm && i < width) all[j] = __ldg((const float4*)(norm + i));
+            if (norm && i < width) all[j] = load_now((const float4*)(norm + i));
         }
     }
 };

@@ -52,10 +52,10 @@ DEVICE float stage_parts(const GemvArgs& a, const Gains& gains, u32 width, u32 n
             if (a.norm && i < width) {
                 const bool known = j < GAINS && first == threadIdx.x * 4;
                 const float4 n = known ? gains.all[j < GAINS ? j : 0] : __ldg((const float4*)(a.norm + i));
-                v.x *= n.x;
-                v.y *= n.y;
-                v.z *= n.z;
-                v.w *= n.w;
+                v.x = product(v.x, n.x);
+                v.y = product(v.y, n.y);
+                v.z = product(v.z, n.z);
+                v.w = product(v.w, n.w);
             }
             put_parts<K>(xs, stride, numbers, i, v);
         }

@@ -10,10 +10,7 @@ use crate::kernels::cuda::gpu::{Arguments, Launch};
 use crate::kernels::cuda::matrix::{Argument, Matrix, Stack};
 use crate::kernels::cuda::memory::{Address, Buffer};
 use crate::kernels::cuda::rope::Rope;
-use crate::kernels::planes::Kind;
-
-/// Numbers of a matrix that are dequantised at a time.
-const DEQUANTISED: usize = 64 << 20;
+use crate::kernels::planes::{self, Kind};
 
 /// As the device code has it.
 #[repr(C)]
@@ -286,7 +283,7 @@ impl Work {
             return self.gpu.blas()?.multiply(&product, &at, self.gpu.stream);
         }
         let size = kind.float_bytes().unwrap_or(4);
-        let rows = (DEQUANTISED / matrix.width().max(1)).clamp(1, matrix.rows());
+        let rows = planes::piece_rows(matrix.rows(), matrix.width());
         let numbers = self.place(Place::Dequantised, size * rows * matrix.width())?;
         for first in (0..matrix.rows()).step_by(rows) {
             let part = matrix.slice(first..(first + rows).min(matrix.rows()));

@@ -152,8 +152,18 @@ impl Plan {
         self.staged()
             + match self.way {
                 Way::Gemv | Way::Swiglu => SUMS,
-                Way::Tiles | Way::TilePairs => 4 * (WARPS + WARPS * 16),
+                Way::Tiles | Way::TilePairs => TILE_SUMS,
             }
+    }
+}
+
+/// Whether the numbers of a token that meets rows of `kind` have room in `block_memory` bytes of shared memory.
+pub fn fits_block(kind: Kind, width: usize, block_memory: usize) -> bool {
+    let plain = staged(kind, width) + SUMS;
+    let tiled = 4 * tile_part(tile_numbers(width, false)) + TILE_SUMS;
+    match kind {
+        Kind::F16 | Kind::BF16 => plain.max(tiled) <= block_memory,
+        _ => plain <= block_memory,
     }
 }
 
@@ -166,6 +176,7 @@ fn staged(kind: Kind, width: usize) -> usize {
 }
 /// And what lies behind them.
 const SUMS: usize = 4 * 5 * WARPS;
+const TILE_SUMS: usize = 4 * 17 * WARPS;
 
 /// Numbers of a part of a token whose rows meet tiles, and the bytes from one part to the next.
 fn tile_numbers(width: usize, pairs: bool) -> usize {
@@ -396,5 +407,24 @@ fn loads(kind: Kind, width: usize) -> usize {
         Some(bytes) => (bytes * width).div_ceil(512),
         // These take as long as two.
         None => width.div_ceil(512),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_rows_fit_large_blocks_alone() {
+        // 7B, 32B and Mistral Small 24B on a GeForce, an A100 and an H100.
+        let [small, middle, large] = [99 << 10, 163 << 10, 227 << 10];
+        for kind in [Kind::Q4, Kind::Q8, Kind::BF16] {
+            assert!(fits_block(kind, 18_944, small), "{kind:?}");
+            for width in [27_648, 32_768] {
+                assert!(!fits_block(kind, width, small), "{kind:?} {width}");
+                assert!(fits_block(kind, width, middle), "{kind:?} {width}");
+                assert!(fits_block(kind, width, large), "{kind:?} {width}");
+            }
+        }
     }
 }
