@@ -91,12 +91,14 @@ command -v cc >/dev/null 2>&1 ||
 cd "$(dirname "$0")"
 [ -f Cargo.toml ] || fail "run it from crane's source folder"
 say "Building crane (the first time takes some minutes) ..."
+# Named, as a configuration of cargo's may say another.
+folder=${CARGO_TARGET_DIR:-target}
 if [ -n "$features" ]; then
-    cargo build --release --locked --features "$features" || fail "the build failed"
+    cargo build --release --locked --target-dir "$folder" --features "$features" || fail "the build failed"
 else
-    cargo build --release --locked || fail "the build failed"
+    cargo build --release --locked --target-dir "$folder" || fail "the build failed"
 fi
-built=${CARGO_TARGET_DIR:-target}/release/crane
+built=$folder/release/crane
 [ -x "$built" ] || fail "cargo left no binary at $built"
 
 # Writes stdin to a file that is never seen half-written, also while an older crane is running.

@@ -192,6 +192,10 @@ impl WholeFile {
             .open(&temporary)
             .inspect_err(|_| interrupt::release(&temporary))
             .with_context(|| format!("writing {}", target.display()))?;
+        // Who may read the file that is replaced may read the new one, and nobody else.
+        if let Ok(found) = fs::metadata(target) {
+            let _ = file.set_permissions(found.permissions());
+        }
         Ok(Self {
             writer: BufWriter::new(file),
             temporary,
@@ -278,6 +282,21 @@ mod tests {
         file.writer.write_all(b"half").unwrap();
         drop(file);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn who_may_read_a_file_stays() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("answer.txt");
+        fs::write(&target, "old").unwrap();
+        for mode in [0o600, 0o640] {
+            fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
+            WholeFile::create(&target).unwrap().finish().unwrap();
+            let found = fs::metadata(&target).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use serde_json::{json, Value};
 
+use super::eye::folder as eyes;
 use super::pretended::root;
 use super::voice::folder::{fixture, read_json, spark};
 
@@ -216,6 +217,35 @@ fn a_chat_goes_on_from_its_cache_as_on_the_cpu() {
     let on = |device, input| replies(libraries, device, state.path(), &kept, input);
     assert_eq!(on("cuda", "\"one\"\n\"two and three\"\n"), gpu[..2]);
     assert_eq!(on("cuda", "\"four\"\n"), gpu[2..]);
+}
+
+#[test]
+fn images_are_seen_where_prompts_are_read_a_token_at_a_time() {
+    let Some(libraries) = libraries() else { return };
+    // There is no libcublasLt.
+    let few = tempfile::tempdir().unwrap();
+    for name in ["libcuda.so", "libnvrtc.so"] {
+        std::os::unix::fs::symlink(libraries.join("libcuda.so"), few.path().join(name)).unwrap();
+    }
+    for model in [eyes::QWEN, eyes::NAMO] {
+        let answer = |device: &str, image: &str| -> Value {
+            let mut crane = beside(env!("CARGO_BIN_EXE_crane"), few.path());
+            crane.args(["vision", "-q"]).arg(eyes::model(model));
+            crane.arg(eyes::fixture(&format!("images/{image}.png")));
+            crane.args(["-p", "What", "-n", "4", "--temp", "0", "--json"]);
+            crane.args(["--dtype", "f32", "--device", device]);
+            let object: Value =
+                serde_json::from_slice(&ends_well(crane.output().unwrap())).unwrap();
+            object["tokens"].clone()
+        };
+        for image in ["wide", "square"] {
+            assert_eq!(
+                answer("cuda", image),
+                answer("cpu", image),
+                "{model} {image}"
+            );
+        }
+    }
 }
 
 #[test]

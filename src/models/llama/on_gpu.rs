@@ -311,19 +311,17 @@ impl Llama {
 
     /// Runs one token, and the logits behind it, as it was recorded.
     fn step_on_gpu(&mut self, token: u32) -> Result<(), ModelError> {
-        if token == picture::NO_TOKEN {
-            // A row of an image alone: it comes from this machine.
-            self.pass_on_gpu(&[token])?;
-            return self.logits_on_gpu(0);
-        }
         self.reserve(self.slot, 1)?;
         let (cached, slot, wanted) = (self.cached(), self.slot, self.vocabulary.clone());
+        // A row of an image comes from this machine, which cannot be recorded.
+        let placed = self.pictures.iter().any(|p| p.range().contains(&cached));
         let position = self.positions(1).first().copied().unwrap_or([cached; 3]);
         let Some(gpu) = &mut self.gpu else {
             return Err(GpuError::elsewhere().into());
         };
         gpu.work.begin_step(&NextToken {
-            token,
+            // What no token names is written over.
+            token: if token == picture::NO_TOKEN { 0 } else { token },
             cached,
             position,
         });
@@ -334,7 +332,9 @@ impl Llama {
         let recorded = gpu.steps[slot]
             .as_ref()
             .filter(|step| (step.moved, &step.vocabulary, step.splits) == (moved, &wanted, splits));
-        if let Some(step) = recorded {
+        if placed {
+            self.put_step(false)?;
+        } else if let Some(step) = recorded {
             step.graph.launch()?;
         } else if gpu.settled == Some(moved) {
             let handle = gpu.work.gpu().clone();
@@ -368,6 +368,12 @@ impl Llama {
         let work = &mut gpu.work;
         let table = self.embed_tokens.on_gpu().ok_or_else(GpuError::elsewhere)?;
         work.step_embed(table, self.rope.on_gpu()?)?;
+        if !several {
+            let at = self.cached[self.slot];
+            for (row, rows) in picture::rows(&self.pictures, at..at + 1, table.width())? {
+                work.put_rows(row, table.width(), rows)?;
+            }
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             let pass = match several {
                 true => GpuPass::Each { layer: index },
