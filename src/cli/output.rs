@@ -151,7 +151,12 @@ pub struct WholeFile {
 
 impl WholeFile {
     pub fn create(target: &Path) -> anyhow::Result<Self> {
-        Self::open(target, &mut OpenOptions::new())
+        let file = Self::open(target, &mut OpenOptions::new())?;
+        // Who may read the file that is replaced may read the new one, and nobody else.
+        if let Ok(found) = fs::metadata(&file.target) {
+            let _ = file.writer.get_ref().set_permissions(found.permissions());
+        }
+        Ok(file)
     }
 
     /// A file that its owner alone may read, in a folder that is made where it is not there.
@@ -192,10 +197,6 @@ impl WholeFile {
             .open(&temporary)
             .inspect_err(|_| interrupt::release(&temporary))
             .with_context(|| format!("writing {}", target.display()))?;
-        // Who may read the file that is replaced may read the new one, and nobody else.
-        if let Ok(found) = fs::metadata(target) {
-            let _ = file.set_permissions(found.permissions());
-        }
         Ok(Self {
             writer: BufWriter::new(file),
             temporary,
