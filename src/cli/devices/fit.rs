@@ -48,11 +48,10 @@ pub(super) fn place(
         drop(loader);
         let need = match weighed {
             Ok(need) => need.beside_another(beside),
-            // What is wrong with the model itself another GPU and the CPU find too.
+            // Another GPU may have larger blocks; what is wrong with the model itself the CPU finds too.
             Err(error) if wanted.device == DeviceChoice::Auto => {
                 let why = format!("{name} cannot compute with the model ({error})");
-                let note = wanted.fall_back(&why)?;
-                return Ok(Ok(Place::on_cpu(wanted, place.options, note)));
+                return Ok(Err((Purpose::Model, Passed { why, full: false })));
             }
             Err(error) => return Err(error.into()),
         };
